@@ -1,0 +1,2 @@
+//! pgstream sidecar.
+#![forbid(unsafe_code)]

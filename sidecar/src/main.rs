@@ -1,0 +1,3 @@
+//! The `pgstream` binary.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,1 @@
+//! Private servers and the sidecar under test.
