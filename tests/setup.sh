@@ -93,8 +93,9 @@ build_sidecar() {
 }
 
 build_extension() {
-    [ -x "$root/extension/install.sh" ] || return 0
-    PGRX_PG_CONFIG_PATH=$pg_config "$root/extension/install.sh" "$bin_dir/pg_config" "${release[@]}" >&2
+    local copy=$bin_dir/pg_config
+    CARGO_TERM_QUIET=true "$root/extension/install.sh" "$pg_config" "--$profile" \
+        --libdir "$("$copy" --pkglibdir)" --sharedir "$("$copy" --sharedir)" >/dev/null
 }
 
 profile=debug release=()

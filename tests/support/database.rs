@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use postgres::{Client, SimpleQueryMessage};
 
@@ -146,6 +147,24 @@ impl Session {
         });
         rows.map(|row| (0..row.len()).map(|at| row.get(at).unwrap_or_default().to_owned()).collect())
             .collect()
+    }
+
+    /// Whether a condition holds; one that names what is not there yet does not.
+    pub fn holds(&mut self, condition: &str) -> bool {
+        let messages = self.client.simple_query(&format!("select {condition}")).unwrap_or_default();
+        messages
+            .iter()
+            .any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")))
+    }
+
+    /// Polls closely until a condition holds, and tells how long that took.
+    pub fn time_until(&mut self, condition: &str, deadline: Duration) -> Duration {
+        let start = Instant::now();
+        while !self.holds(condition) {
+            assert!(start.elapsed() < deadline, "after {deadline:?} still not: {condition}");
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        start.elapsed()
     }
 
     /// The client underneath, for COPY, prepared statements and the like.

@@ -68,6 +68,12 @@ impl Sidecar {
         self
     }
 
+    /// Sends what it prints nowhere.
+    pub fn discard_stdout(self) -> Sidecar {
+        std::os::unix::fs::symlink("/dev/null", self.folder.join("stdout")).expect("point stdout nowhere");
+        self
+    }
+
     /// Starts it, the first time or again; output goes on after what is there.
     pub fn start(mut self) -> Sidecar {
         self.start_again();
