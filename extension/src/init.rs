@@ -230,11 +230,10 @@ impl Job {
 
     /// The steps, in the worker.
     fn set_up(&self) {
-        self.enter(Stage::Starting); // one at a time in this database
-        write::<()>(
-            "select pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('pgstream.init', 0))",
-            &[],
-        );
+        // One at a time in this database. Not a write: the one before would wait for this transaction.
+        self.enter(Stage::Starting);
+        let turn = "select pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('pgstream.init', 0))";
+        transaction(|| read::<()>(turn, &[]));
 
         self.enter(Stage::Publications);
         write::<()>("select pgstream.setup_publications()", &[]);
