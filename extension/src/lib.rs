@@ -6,6 +6,8 @@
 #![deny(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
 
 mod ddl_text;
+mod init;
+mod pg;
 
 use pgrx::pg_guard;
 
