@@ -190,8 +190,8 @@ impl Collected {
             b'I' => self.outcomes.push(Outcome::default()),
             b'D' => self.rows.push(data_row(frame)?),
             b'E' => {
-                let message = Box::new(ServerMessage::read(&frame.body));
-                self.failed.get_or_insert((server_message(&frame), message));
+                let message = ServerMessage::read(&frame.body);
+                self.failed.get_or_insert((server_message(&frame), Box::new(message)));
             }
             b'N' => tracing::debug!(notice = %ServerMessage::read(&frame.body).message, "server notice"),
             b'1' | b'2' | b'3' | b'n' | b'T' | b'S' | b's' | b'A' => {}

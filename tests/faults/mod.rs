@@ -1,0 +1,4 @@
+//! What goes wrong: processes that die at any moment, and input that cannot work.
+
+mod bad_input;
+mod kills;
