@@ -9,6 +9,7 @@
 //! Data goes down, acknowledgements come up, nothing else crosses. Modules in the order of the flow:
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod event;
@@ -17,3 +18,4 @@ pub mod postgres;
 pub mod run;
 pub mod sinks;
 pub mod source;
+pub mod telemetry;

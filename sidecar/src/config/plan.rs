@@ -34,7 +34,7 @@ pub enum Target {
     /// NDJSON on standard output.
     Stdout,
     /// A PostgreSQL database.
-    Postgres(PostgresTarget),
+    Postgres(Box<PostgresTarget>),
 }
 
 /// Settings of the PostgreSQL sink.
