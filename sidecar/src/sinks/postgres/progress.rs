@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::event::{Commit, Lsn, Value};
 use crate::source::slot::Identity;
 
-const EXISTS: &str = "select pg_catalog.to_regclass('pgstream_sink.progress') is not null";
+const EXISTS: &str = "select 't' from pg_catalog.pg_tables where schemaname = 'pgstream_sink' and tablename = 'progress'";
 
 const CREATE: [&str; 3] = [
     "create schema if not exists pgstream_sink",
@@ -205,7 +205,7 @@ async fn lock(session: &mut Session, source: &Identity) -> Result<()> {
 
 async fn create(session: &mut Session) -> Result<()> {
     let rows = session.rows(EXISTS, &[]).await?;
-    if rows.into_iter().flatten().next().flatten().as_deref() == Some("t") {
+    if !rows.is_empty() {
         return Ok(());
     }
     session.own("begin")?;
