@@ -15,6 +15,7 @@ pub mod error;
 pub mod event;
 pub mod pipeline;
 pub mod postgres;
+pub mod retry;
 pub mod run;
 pub mod sinks;
 pub mod source;

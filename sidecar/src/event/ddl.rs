@@ -34,6 +34,8 @@ pub struct Ddl {
     pub rewrite: bool,
     /// Why part of the metadata is missing, if it is.
     pub error: Option<String>,
+    /// The table filter removed some of `objects`: `sql` says more than may be repeated.
+    pub partial: bool,
 }
 
 /// An object touched by a DDL command.

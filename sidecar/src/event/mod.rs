@@ -13,6 +13,7 @@ pub mod json;
 pub mod position;
 pub mod relation;
 pub mod tuple;
+pub mod type_name;
 
 use std::sync::Arc;
 

@@ -38,7 +38,7 @@ pub struct Failure {
     /// The error, classified.
     pub error: Error,
     /// The server's own fields, when it was the server.
-    pub server: Option<ServerMessage>,
+    pub server: Option<Box<ServerMessage>>,
 }
 
 impl From<Error> for Failure {
@@ -175,7 +175,7 @@ impl Pipeline {
 struct Collected {
     outcomes: Vec<Outcome>,
     rows: Vec<Vec<Option<String>>>,
-    failed: Option<(Error, ServerMessage)>,
+    failed: Option<(Error, Box<ServerMessage>)>,
 }
 
 impl Collected {
@@ -191,7 +191,7 @@ impl Collected {
             b'D' => self.rows.push(data_row(frame)?),
             b'E' => {
                 let message = ServerMessage::read(&frame.body);
-                self.failed.get_or_insert((server_message(&frame), message));
+                self.failed.get_or_insert((server_message(&frame), Box::new(message)));
             }
             b'N' => tracing::debug!(notice = %ServerMessage::read(&frame.body).message, "server notice"),
             b'1' | b'2' | b'3' | b'n' | b'T' | b'S' | b's' | b'A' => {}

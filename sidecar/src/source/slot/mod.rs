@@ -1,16 +1,17 @@
-//! One logical replication slot.
+//! One logical replication slot: which one it is, and the stream of frames that comes out of it.
+//!
+//! ```text
+//! server --CopyBoth--> reader --Vec<Frame>--> decode
+//!    ^                   |
+//!    +---- feedback -----+<-- confirmed position (watch)
+//! ```
+//!
+//! Why nothing is lost: a position is only ever sent as *flushed* when the checkpoint confirmed it, and on a new connection the stream starts at
+//! the position the sink stored. Why the source is not hurt: feedback is sent from the reader itself also while it waits for room, so a slow sink
+//! never looks like a dead client, and the server holds back by TCP.
 
-use crate::event::Lsn;
+mod identity;
+mod reader;
 
-/// Which database the stream comes from: what a sink stores beside its position, so that a stream from elsewhere is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// `system_identifier` of the server.
-    pub system: String,
-    /// Database name.
-    pub database: String,
-    /// Slot name.
-    pub slot: String,
-    /// The slot's `confirmed_flush_lsn` when we looked.
-    pub confirmed: Lsn,
-}
+pub use identity::{default_slot, find, Identity};
+pub use reader::{open, Frame, Slot};
