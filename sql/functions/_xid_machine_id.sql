@@ -1,0 +1,7 @@
+create or replace function pgstream._xid_machine_id() returns int
+    language sql stable
+    set search_path = pg_catalog, pg_temp
+as $$
+    select (system_identifier & 16777215)::int from pg_control_system()
+$$;
+comment on function pgstream._xid_machine_id() is 'low 24 bits of the system identifier';

@@ -1,0 +1,29 @@
+create or replace function pgstream.command_objects() returns jsonb
+    language sql volatile
+    set search_path = pg_catalog, pg_temp
+    set datestyle = 'ISO, MDY'
+    set intervalstyle = 'postgres'
+    set timezone = 'UTC'
+    set extra_float_digits = 3
+    set bytea_output = 'hex'
+    set quote_all_identifiers = off
+as $$
+    select jsonb_agg(jsonb_build_object(
+        'tag', c.tag,
+        'type', c.type,
+        'identity', c.identity,
+        'schema', coalesce(c.schema, t.relnamespace::regnamespace::text),
+        'name', a.object_names[cardinality(a.object_names)],
+        'oid', c.objid,
+        'pgstream_id', case when c.classid = 'pg_class'::regclass and t.relkind in ('r', 'p') and c.relation = c.objid then
+            (select ids.id || case when c.objsubid > 0 then '-' || c.objsubid else '' end
+             from pgstream.create_table_mapping(c.objid) as ids(id)) end,
+        'dropped', false,
+        'definition', case when c.tag = 'COMMENT' then pgstream.comment_definition(c.classid, c.objid, c.objsubid)
+                           else pgstream.object_definition(c.classid, c.objid, c.objsubid) end,
+        'owner', pgstream.object_owner(c.classid, coalesce(c.relation, c.objid))) order by c.nth)
+    from pgstream.captured_commands() as c
+    left join pg_class as t on t.oid = c.relation
+    left join lateral pg_identify_object_as_address(c.classid, c.objid, c.objsubid) as a on true
+$$;
+comment on function pgstream.command_objects() is 'objects that the running DDL command made or changed, as ddl_log.objects has them';

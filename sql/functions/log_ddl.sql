@@ -1,0 +1,50 @@
+-- The only writer of ddl_log. Any role may call this, so nothing it is told is believed that could harm:
+-- the text of the statement is asked for here, the objects come from the server, which answers only
+-- while a DDL command runs, and a role counts only if the session could become it anyway.
+create or replace function pgstream.log_ddl(event text, tag text, invoker text, path text) returns void
+    language plpgsql volatile security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    statement record := pgstream.ddl_text();
+    held      record;
+    objects   jsonb;
+    described jsonb;
+    failure   text;
+begin
+    if event = 'sql_drop' then
+        perform pgstream.hold_dropped(statement.depth);
+        return;
+    elsif event = 'table_rewrite' then
+        perform pgstream.hold_rewrite(statement.depth);
+        return;
+    end if;
+
+    held := pgstream.take_pending(statement.depth);
+    begin
+        described := pgstream.describe_tables(pgstream.touched_tables() || held.tables);
+        objects := nullif(held.objects || coalesce(pgstream.command_objects(), '[]'), '[]');
+    exception when others then
+        failure := sqlerrm;
+    end;
+
+    if current_setting('pgstream.skip_log', true) = 'TRUE' then
+        insert into pgstream.stale_schemas (schema_name)
+        select d ->> 'schema' from jsonb_array_elements(described) as d union select unnest(held.schemas);
+        return;
+    end if;
+    if objects is null and failure is null then
+        return;
+    end if;
+
+    insert into pgstream.ddl_log (command_tag, sql, exact, depth, role, search_path, settings, objects, tables, rewrite, error)
+    values (tag, statement.sql, statement.exact, statement.depth,
+            coalesce(statement.role, pgstream.trusted_role(invoker, objects)), path, pgstream.ddl_settings(),
+            objects, described, held.rewrite, coalesce(failure, pgstream.unseen(described)));
+
+    if failure is null then
+        perform pgstream.log_documents(tag, described, held.objects, held.schemas);
+    end if;
+end
+$$;
+comment on function pgstream.log_ddl(text, text, text, text) is 'called by the event triggers: record the running DDL command';
