@@ -1,0 +1,137 @@
+//! What the program needs, checked and typed. Made from what the user typed by [`super::load`]; nothing here is optional that is needed.
+
+use std::time::Duration;
+
+use crate::postgres::conninfo::ConnInfo;
+
+/// A `run`: where from, where to, and what happens in between.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The source.
+    pub source: Source,
+    /// The target.
+    pub target: Target,
+    /// Which tables.
+    pub filter: Filter,
+    /// How a lost connection is taken up again.
+    pub retry: Backoff,
+    /// How long a shutdown may take before it is cut off.
+    pub grace: Duration,
+}
+
+/// One replication slot of a PostgreSQL server.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// How to reach the server.
+    pub url: ConnInfo,
+    /// The slot named by the user. `None`: the default `pgstream_<dbname>_slot`, else the only slot `init` made in that database.
+    pub slot: Option<String>,
+}
+
+/// Where the stream goes.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// NDJSON on standard output.
+    Stdout,
+    /// A PostgreSQL database.
+    Postgres(Box<PostgresTarget>),
+}
+
+/// Settings of the PostgreSQL sink.
+#[derive(Debug, Clone)]
+pub struct PostgresTarget {
+    /// How to reach the server.
+    pub url: ConnInfo,
+    /// Events that may be written in one go.
+    pub batch: BatchLimits,
+    /// What to do about a row that conflicts with what the target has.
+    pub on_conflict: OnConflict,
+    /// Whether the target's own triggers and foreign keys are off while we write.
+    pub disable_triggers: DisableTriggers,
+    /// Whether to mark our rows by a replication origin.
+    pub origin: Origin,
+    /// Under which role DDL is replayed when the source's role cannot be taken.
+    pub ddl_role: DdlRole,
+    /// What to do when a DDL command fails because the target already is as it would make it.
+    pub ddl_conflict: DdlConflict,
+    /// Leave DDL out.
+    pub ignore_ddl: bool,
+}
+
+/// Bounds of one batch. A batch never waits for more while the source is idle.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    /// Events.
+    pub size: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+/// What to do about a row that conflicts with what the target has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Stop. Also when a row to update is missing.
+    Error,
+    /// The source's row wins; a missing row is made.
+    Update,
+    /// The target's row wins; an update of a missing row is passed over.
+    Nothing,
+}
+
+/// Whether triggers and foreign keys of the target are off while we write (`session_replication_role = replica`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisableTriggers {
+    /// Where the login may do it; a warning otherwise.
+    Auto,
+    /// Always; an error otherwise.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Use of a replication origin at the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Where the login may use one.
+    Auto,
+    /// Never.
+    None,
+}
+
+/// Under which role DDL is replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DdlRole {
+    /// The role that ran it at the source.
+    Source,
+    /// Our own login.
+    Login,
+}
+
+/// What to do about a DDL command that the target refuses because the object is already there, or already gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DdlConflict {
+    /// Stop.
+    Stop,
+    /// Go on when the object it would make is already as it would make it.
+    SkipIfEqual,
+}
+
+/// Which tables pass: `schema.table` patterns with `*`, quoted names allowed. At most one list is given.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only these.
+    pub include: Vec<String>,
+    /// All but these.
+    pub exclude: Vec<String>,
+}
+
+/// Exponential backoff between attempts, with jitter.
+#[derive(Debug, Clone, Copy)]
+pub struct Backoff {
+    /// Before the first new attempt.
+    pub initial: Duration,
+    /// Never more than this.
+    pub max: Duration,
+    /// Attempts in a row before giving up; 0 = never give up.
+    pub attempts: u32,
+}

@@ -1,0 +1,272 @@
+//! The event format: one JSON object per event, keys in a fixed order (`docs/event-format.md`).
+//!
+//! Values are written from the type's text form without going through a number: no digit is ever lost. Numbers are bare, `NaN` and
+//! infinities (which JSON lacks) are strings, booleans and NULL are JSON's own, bytea is hex without `\x`, everything else is a string in
+//! PostgreSQL's text form. A TOASTed value that did not change is absent.
+
+use serde_json::json;
+
+use super::{type_name, Ddl, Event, Lsn, OldRow, Relation, RowChange, Timestamp, Transaction, Tuple, Value};
+
+const BYTEA: u32 = 17;
+const BOOL: u32 = 16;
+
+/// What follows `columns` and `identity` when no injector adds ids.
+const NO_METADATA: &str = r#""metadata":{"schema_id":null,"table_pgstream_id":"","id_col_pgstream_id":null,"version_col_pgstream_id":""}}"#;
+
+/// Writes events as lines of JSON. Keeps the time of the transaction it is in.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    time: String,
+}
+
+impl Encoder {
+    /// Appends the line of one event, newline included. Begin, commit and keepalive have none.
+    pub fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match event {
+            Event::Begin(Transaction { time, .. }) => self.time = Timestamp::to_string(time),
+            Event::Change(change) => {
+                let (action, columns, identity) = match &change.row {
+                    RowChange::Insert { new } => ('I', Some(new), None),
+                    RowChange::Update { old, new } => ('U', Some(new), Some((old.as_ref(), Some(new)))),
+                    RowChange::Delete { old } => ('D', None, Some((Some(old), None))),
+                };
+                self.head(action, change.lsn, &change.relation, out);
+                write_columns(&change.relation, columns, out);
+                out.extend_from_slice(b",\"identity\":");
+                write_identity(&change.relation, identity, out);
+                out.push(b',');
+                out.extend_from_slice(NO_METADATA.as_bytes());
+                out.push(b'\n');
+            }
+            Event::Truncate(truncate) => {
+                for relation in &truncate.relations {
+                    self.head('T', truncate.lsn, relation, out);
+                    out.extend_from_slice(b"null,\"identity\":null,");
+                    out.extend_from_slice(NO_METADATA.as_bytes());
+                    out.push(b'\n');
+                }
+            }
+            Event::Ddl(ddl) => self.message(ddl.lsn, "pgstream.ddl", &content(ddl), out),
+            Event::Message(message) => {
+                self.message(message.lsn, &message.prefix, &String::from_utf8_lossy(&message.content), out);
+            }
+            Event::Commit(_) | Event::Keepalive(_) => {}
+        }
+    }
+
+    /// Everything up to the value of `columns`.
+    fn head(&self, action: char, lsn: Lsn, relation: &Relation, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            format!("{{\"action\":\"{action}\",\"timestamp\":\"{}\",\"lsn\":\"{lsn}\",", self.time)
+                .as_bytes(),
+        );
+        out.extend_from_slice(b"\"schema\":");
+        write_string(&relation.schema, out);
+        out.extend_from_slice(b",\"table\":");
+        write_string(&relation.name, out);
+        out.extend_from_slice(b",\"columns\":");
+    }
+
+    fn message(&self, lsn: Lsn, prefix: &str, content: &str, out: &mut Vec<u8>) {
+        let head = format!("{{\"action\":\"M\",\"timestamp\":\"{}\",\"lsn\":\"{lsn}\",", self.time);
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(
+            b"\"schema\":\"\",\"table\":\"\",\"columns\":null,\"identity\":null,\"prefix\":",
+        );
+        write_string(prefix, out);
+        out.extend_from_slice(b",\"content\":");
+        write_string(content, out);
+        out.push(b',');
+        out.extend_from_slice(NO_METADATA.as_bytes());
+        out.push(b'\n');
+    }
+}
+
+/// The content of a DDL message: the payload as JSON text.
+fn content(ddl: &Ddl) -> String {
+    let objects: Vec<_> = ddl
+        .objects
+        .iter()
+        .map(|object| {
+            let mut json = json!({
+                "type": object.kind, "identity": object.identity, "schema": object.schema, "oid": object.oid.to_string(),
+            });
+            if let Some(id) = &object.pgstream_id {
+                json["pgstream_id"] = json!(id);
+            }
+            if object.dropped {
+                json["dropped"] = json!(true);
+            }
+            let table = ddl.tables.as_array().into_iter().flatten().find(|table| {
+                table.get("oid").and_then(|oid| oid.as_str().map_or_else(|| oid.as_u64(), |text| text.parse().ok()))
+                    == Some(u64::from(object.oid))
+            });
+            if let (Some(table), "table") = (table, object.kind.as_str()) {
+                json["columns"] = table["columns"].clone();
+                json["primary_key_columns"] = table["primary_key_columns"].clone();
+            }
+            json
+        })
+        .collect();
+    json!({
+        "ddl": ddl.sql, "exact": ddl.exact, "schema_name": ddl.schema_name(), "command_tag": ddl.command_tag, "objects": objects,
+    })
+    .to_string()
+}
+
+fn write_columns(relation: &Relation, row: Option<&Tuple>, out: &mut Vec<u8>) {
+    let Some(row) = row else {
+        out.extend_from_slice(b"null");
+        return;
+    };
+    out.push(b'[');
+    let mut first = true;
+    for (column, value) in relation.columns.iter().zip(row.values()) {
+        write_column(column, value, &mut first, out);
+    }
+    out.push(b']');
+}
+
+/// The old row as sent; for an update that did not send one, the key columns of the new row, which then are the old ones.
+fn write_identity(relation: &Relation, rows: Option<(Option<&OldRow>, Option<&Tuple>)>, out: &mut Vec<u8>) {
+    let Some((old, new)) = rows else {
+        out.extend_from_slice(b"null");
+        return;
+    };
+    let (row, keys_only) = match (old, new) {
+        (Some(OldRow::Full(row)), _) => (Some(row), false),
+        (Some(OldRow::Key(row)), _) => (Some(row), true),
+        (None, new) => (new, true),
+    };
+    out.push(b'[');
+    let mut first = true;
+    for (column, value) in relation.columns.iter().zip(row.into_iter().flat_map(Tuple::values)) {
+        if column.key || !keys_only {
+            write_column(column, value, &mut first, out);
+        }
+    }
+    out.push(b']');
+}
+
+fn write_column(column: &super::Column, value: Value<'_>, first: &mut bool, out: &mut Vec<u8>) {
+    if value == Value::Unchanged {
+        return;
+    }
+    if !std::mem::take(first) {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"{\"id\":\"\",\"name\":");
+    write_string(&column.name, out);
+    out.extend_from_slice(b",\"type\":");
+    write_string(&column.type_name, out);
+    out.extend_from_slice(b",\"value\":");
+    match value {
+        Value::Text(text) => write_value(column.type_oid, text, out),
+        Value::Null | Value::Unchanged | Value::Binary(_) => out.extend_from_slice(b"null"),
+    }
+    out.push(b'}');
+}
+
+fn write_value(type_oid: u32, text: &[u8], out: &mut Vec<u8>) {
+    match type_oid {
+        BOOL => out.extend_from_slice(if text == b"t" { b"true" } else { b"false" }),
+        BYTEA => write_string(&String::from_utf8_lossy(text.strip_prefix(b"\\x").unwrap_or(text)), out),
+        oid if type_name::is_number(oid) && text.iter().any(u8::is_ascii_digit) => {
+            out.extend_from_slice(text)
+        }
+        _ => match std::str::from_utf8(text) {
+            Ok(text) => write_string(text, out),
+            Err(_) => write_string(&String::from_utf8_lossy(text), out),
+        },
+    }
+}
+
+/// A JSON string; only what JSON demands is escaped.
+fn write_string(text: &str, out: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event::{Change, Column, ReplicaIdentity};
+
+    fn column(name: &str, type_oid: u32, type_name: &str, key: bool) -> Column {
+        Column { name: name.into(), type_oid, type_name: type_name.into(), key }
+    }
+
+    fn line(row: RowChange) -> String {
+        let relation = Arc::new(Relation {
+            oid: 1,
+            schema: "public".into(),
+            name: "t".into(),
+            identity: ReplicaIdentity::Default,
+            columns: vec![
+                column("id", 20, "bigint", true),
+                column("n", 1700, "numeric", false),
+                column("b", 17, "bytea", false),
+                column("ok", 16, "boolean", false),
+                column("note", 25, "text", false),
+            ],
+        });
+        let mut encoder = Encoder { time: "2026-11-21 10:03:18+00".into() };
+        let mut out = Vec::new();
+        encoder.write(&Event::Change(Change { lsn: Lsn(0x1_0000_0020), relation, row }), &mut out);
+        String::from_utf8(out).expect("utf-8")
+    }
+
+    #[test]
+    fn an_insert_keeps_every_digit() {
+        let new = Tuple::from_values([
+            Value::Text(b"9007199254740993"),
+            Value::Text(b"0.10000000000000000000000001"),
+            Value::Text(b"\\xdeadbeef"),
+            Value::Text(b"t"),
+            Value::Text("a\"<&>\n".as_bytes()),
+        ]);
+        let expected = concat!(
+            r#"{"action":"I","timestamp":"2026-11-21 10:03:18+00","lsn":"1/20","schema":"public","table":"t","columns":["#,
+            r#"{"id":"","name":"id","type":"bigint","value":9007199254740993},"#,
+            r#"{"id":"","name":"n","type":"numeric","value":0.10000000000000000000000001},"#,
+            r#"{"id":"","name":"b","type":"bytea","value":"deadbeef"},"#,
+            r#"{"id":"","name":"ok","type":"boolean","value":true},"#,
+            r#"{"id":"","name":"note","type":"text","value":"a\"<&>\n"}],"identity":null,"#,
+            r#""metadata":{"schema_id":null,"table_pgstream_id":"","id_col_pgstream_id":null,"version_col_pgstream_id":""}}"#,
+            "\n",
+        );
+        assert_eq!(line(RowChange::Insert { new }), expected);
+    }
+
+    #[test]
+    fn an_update_names_its_row_and_leaves_unchanged_values_out() {
+        let new = Tuple::from_values([
+            Value::Text(b"1"),
+            Value::Text(b"NaN"),
+            Value::Unchanged,
+            Value::Null,
+            Value::Unchanged,
+        ]);
+        let line = line(RowChange::Update { old: None, new });
+        assert!(line.contains(r#""identity":[{"id":"","name":"id","type":"bigint","value":1}]"#), "{line}");
+        assert!(
+            line.contains(r#""value":"NaN"}"#) && !line.contains("note") && line.contains(r#""value":null}"#),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_delete_has_no_columns() {
+        let key = |id: &'static [u8]| {
+            Tuple::from_values([Value::Text(id), Value::Null, Value::Null, Value::Null, Value::Null])
+        };
+        let line = line(RowChange::Delete { old: OldRow::Key(key(b"7")) });
+        assert!(
+            line.contains(r#""columns":null,"identity":[{"id":"","name":"id","type":"bigint","value":7}]"#),
+            "{line}"
+        );
+    }
+}

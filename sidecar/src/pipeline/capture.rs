@@ -1,0 +1,135 @@
+//! pgstream's own tables to schema events: an insert into `pgstream.ddl_log` is a DDL command, one into `pgstream.schema_log` a new version
+//! of a schema. Everything else of ours is bookkeeping and ends here.
+//!
+//! ```text
+//! insert pgstream.ddl_log     ->  Ddl
+//! insert pgstream.schema_log  ->  passed on as it is, where the sink wants it
+//! other pgstream tables       ->  nothing
+//! ```
+//!
+//! Only our SECURITY DEFINER function can write `ddl_log` at the source, so what comes out of here as DDL was really run there.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::error::{Error, Result};
+use crate::event::{Change, Ddl, DdlObject, Event, Relation, RowChange, Tuple, Value};
+
+/// The capture stage.
+#[derive(Debug, Clone, Copy)]
+pub struct Capture {
+    /// Whether the sink takes `schema_log` rows.
+    pub schema_log: bool,
+}
+
+impl Capture {
+    /// One event in, at most one out.
+    pub fn apply(&self, event: Event) -> Result<Option<Event>> {
+        Ok(match event {
+            Event::Change(change) if is_ours(&change.relation.schema) => self.own(change)?,
+            Event::Truncate(mut truncate) => {
+                truncate.relations.retain(|relation| !is_ours(&relation.schema));
+                (!truncate.relations.is_empty()).then_some(Event::Truncate(truncate))
+            }
+            event => Some(event),
+        })
+    }
+
+    fn own(&self, change: Change) -> Result<Option<Event>> {
+        let RowChange::Insert { new } = &change.row else { return Ok(None) };
+        Ok(match (&*change.relation.schema, &*change.relation.name) {
+            ("pgstream", "ddl_log") => Some(Event::Ddl(Arc::new(ddl(&change, new)?))),
+            ("pgstream", "schema_log") if self.schema_log => Some(Event::Change(change)),
+            _ => None,
+        })
+    }
+}
+
+/// The schemas that hold our own tables, at a source or at a target that is a source as well.
+fn is_ours(schema: &str) -> bool {
+    matches!(schema, "pgstream" | "pgstream_sink")
+}
+
+/// A row of `ddl_log` by column name.
+struct Row<'a> {
+    relation: &'a Relation,
+    tuple: &'a Tuple,
+}
+
+impl<'a> Row<'a> {
+    fn text(&self, column: &str) -> Option<&'a str> {
+        match self.tuple.get(self.relation.column(column)?)? {
+            Value::Text(text) => std::str::from_utf8(text).ok(),
+            Value::Null | Value::Unchanged | Value::Binary(_) => None,
+        }
+    }
+
+    fn owned(&self, column: &str) -> String {
+        self.text(column).unwrap_or_default().to_owned()
+    }
+
+    fn flag(&self, column: &str) -> bool {
+        self.text(column) == Some("t")
+    }
+
+    fn json(&self, column: &str) -> Result<Json> {
+        let Some(text) = self.text(column) else { return Ok(Json::Null) };
+        serde_json::from_str(text).map_err(|error| {
+            Error::fatal(format!("pgstream.ddl_log.{column} is not what this version writes: {error}"))
+                .hint("upgrade the SQL side: pgstream init")
+        })
+    }
+}
+
+fn ddl(change: &Change, tuple: &Tuple) -> Result<Ddl> {
+    let row = Row { relation: &change.relation, tuple };
+    let settings = match row.json("settings")? {
+        Json::Object(settings) => settings
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let objects = match row.json("objects")? {
+        Json::Array(objects) => objects.iter().map(object).collect(),
+        _ => Vec::new(),
+    };
+    Ok(Ddl {
+        lsn: change.lsn,
+        id: row.text("id").and_then(|id| id.parse().ok()).unwrap_or(0),
+        command_tag: row.owned("command_tag"),
+        sql: row.text("sql").map(str::to_owned),
+        exact: row.flag("exact"),
+        depth: row.text("depth").and_then(|depth| depth.parse().ok()).unwrap_or(0),
+        role: row.owned("role"),
+        search_path: row.owned("search_path"),
+        settings,
+        objects,
+        tables: row.json("tables")?,
+        rewrite: row.flag("rewrite"),
+        error: row.text("error").map(str::to_owned),
+        partial: false,
+    })
+}
+
+fn object(json: &Json) -> DdlObject {
+    let text = |key: &str| json.get(key).and_then(Json::as_str).map(str::to_owned);
+    let flag = |key: &str| json.get(key).and_then(Json::as_bool).unwrap_or(false);
+    let oid = json.get("oid").and_then(|oid| match oid {
+        Json::String(text) => text.parse().ok(),
+        number => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+    });
+    DdlObject {
+        kind: text("type").unwrap_or_default(),
+        identity: text("identity").unwrap_or_default(),
+        schema: text("schema").unwrap_or_default(),
+        name: text("name"),
+        oid: oid.unwrap_or(0),
+        pgstream_id: text("pgstream_id"),
+        dropped: flag("dropped"),
+        original: flag("original"),
+        definition: text("definition"),
+        owner: text("owner"),
+    }
+}

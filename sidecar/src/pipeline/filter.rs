@@ -1,0 +1,230 @@
+//! Which tables pass: include XOR exclude, by `schema.table` patterns.
+//!
+//! Patterns: `schema.table`, `table` (= `public.table`), `schema.*`, `*.table`, `*.*`, `*` (= `public.*`). Names with dots, upper case or other
+//! signs may be quoted as in SQL; unquoted names are taken as they are written (case matters).
+//!
+//! A schema change passes per object: it is dropped when all it touches is excluded, and marked `partial` when some of it is, so that a sink
+//! does not repeat its text blindly. Filtered events still move the position: only their content is gone.
+
+use std::sync::Arc;
+
+use crate::config::plan;
+use crate::error::{Error, Result};
+use crate::event::{Ddl, Event};
+
+/// The filter stage.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pattern {
+    schema: Name,
+    table: Name,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Name {
+    Any,
+    Is(String),
+}
+
+impl Name {
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Is(wanted) => wanted == name,
+        }
+    }
+}
+
+impl Filter {
+    /// Checks the patterns.
+    ///
+    /// # Errors
+    /// Fatal, naming the pattern, when one is malformed or both lists are given.
+    pub fn new(plan: &plan::Filter) -> Result<Self> {
+        if !plan.include.is_empty() && !plan.exclude.is_empty() {
+            return Err(Error::fatal("include_tables and exclude_tables cannot be used together")
+                .hint("keep one of them"));
+        }
+        let parse = |patterns: &[String]| {
+            patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>>>()
+        };
+        Ok(Self { include: parse(&plan.include)?, exclude: parse(&plan.exclude)? })
+    }
+
+    /// Whether rows of that table pass.
+    pub fn passes(&self, schema: &str, table: &str) -> bool {
+        let any = |patterns: &[Pattern]| {
+            patterns.iter().any(|p| p.schema.matches(schema) && p.table.matches(table))
+        };
+        (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
+    }
+
+    /// Whether objects of that schema that belong to no table pass (types, sequences, functions, the schema itself).
+    fn passes_schema(&self, schema: &str) -> bool {
+        let whole = |p: &&Pattern| p.table == Name::Any && p.schema.matches(schema);
+        (self.include.is_empty() || self.include.iter().any(|p| p.schema.matches(schema)))
+            && self.exclude.iter().find(whole).is_none()
+    }
+
+    /// One event in, at most one out.
+    pub fn apply(&self, event: Event) -> Option<Event> {
+        if self.include.is_empty() && self.exclude.is_empty() {
+            return Some(event);
+        }
+        match event {
+            Event::Change(change) if &*change.relation.schema == "pgstream" => Some(Event::Change(change)),
+            Event::Change(change) => {
+                self.passes(&change.relation.schema, &change.relation.name).then_some(Event::Change(change))
+            }
+            Event::Truncate(mut truncate) => {
+                truncate.relations.retain(|relation| self.passes(&relation.schema, &relation.name));
+                (!truncate.relations.is_empty()).then_some(Event::Truncate(truncate))
+            }
+            Event::Ddl(ddl) => self.ddl(ddl).map(Event::Ddl),
+            event => Some(event),
+        }
+    }
+
+    fn ddl(&self, ddl: Arc<Ddl>) -> Option<Arc<Ddl>> {
+        let touched: Vec<(&str, &str)> = ddl
+            .tables
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|table| Some((table.get("schema")?.as_str()?, table.get("name")?.as_str()?)))
+            .collect();
+        let passes = |object: &crate::event::DdlObject| match (object.kind.as_str(), &object.name) {
+            ("table" | "foreign table" | "view" | "materialized view", Some(name)) => {
+                self.passes(&object.schema, name)
+            }
+            ("schema", _) => self.passes_schema(object.identity.trim_matches('"')),
+            // What hangs on a table goes with the tables the command touched; what does not, with its schema.
+            _ if !touched.is_empty() => touched.iter().any(|(schema, name)| self.passes(schema, name)),
+            _ => self.passes_schema(&object.schema),
+        };
+        let kept = ddl.objects.iter().filter(|object| passes(object)).count();
+        if kept == ddl.objects.len() {
+            return Some(ddl);
+        }
+        if kept == 0 {
+            return None;
+        }
+        let mut part = Ddl::clone(&ddl);
+        part.objects.retain(passes);
+        part.partial = true;
+        Some(Arc::new(part))
+    }
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self> {
+        let malformed = || {
+            Error::fatal(format!("table pattern {text:?} is not understood"))
+                .hint("use schema.table, table, schema.*, *.table or *.*; quote names with dots: \"a.b\".c")
+        };
+        let mut parts = Vec::new();
+        let mut rest = text;
+        loop {
+            let (name, after) = match rest.strip_prefix('"') {
+                Some(quoted) => quoted_name(quoted).ok_or_else(malformed)?,
+                None => {
+                    let end = rest.find('.').unwrap_or(rest.len());
+                    let name = &rest[..end];
+                    if name.is_empty() || name.contains('"') {
+                        return Err(malformed());
+                    }
+                    let name = if name == "*" { Name::Any } else { Name::Is(name.to_owned()) };
+                    (name, &rest[end..])
+                }
+            };
+            parts.push(name);
+            match after.strip_prefix('.') {
+                Some(next) => rest = next,
+                None if after.is_empty() => break,
+                None => return Err(malformed()),
+            }
+        }
+        match <[Name; 2]>::try_from(parts) {
+            Ok([schema, table]) => Ok(Self { schema, table }),
+            Err(mut parts) => match (parts.pop(), parts.pop()) {
+                (Some(table), None) => Ok(Self { schema: Name::Is("public".into()), table }),
+                _ => Err(malformed()),
+            },
+        }
+    }
+}
+
+/// A quoted name up to its closing quote (doubled quotes inside stand for one), and what follows.
+fn quoted_name(text: &str) -> Option<(Name, &str)> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let end = rest.find('"')?;
+        name.push_str(&rest[..end]);
+        rest = &rest[end + 1..];
+        match rest.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return Some((Name::Is(name), rest)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(include: &[&str], exclude: &[&str]) -> Filter {
+        let own = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        Filter::new(&plan::Filter { include: own(include), exclude: own(exclude) }).expect("valid patterns")
+    }
+
+    #[test]
+    fn patterns_of_every_form() {
+        for (pattern, schema, table, passes) in [
+            ("test", "public", "test", true),
+            ("test", "other", "test", false),
+            ("*", "public", "x", true),
+            ("*", "other", "x", false),
+            ("a.*", "a", "x", true),
+            ("*.x", "b", "x", true),
+            ("*.x", "b", "y", false),
+            ("*.*", "b", "y", true),
+            ("\"a.b\".\"T \"\"1\"\"\"", "a.b", "T \"1\"", true),
+            ("Mixed.Case", "Mixed", "Case", true),
+            ("Mixed.Case", "mixed", "case", false),
+        ] {
+            assert_eq!(
+                filter(&[pattern], &[]).passes(schema, table),
+                passes,
+                "include {pattern}: {schema}.{table}"
+            );
+            assert_eq!(
+                filter(&[], &[pattern]).passes(schema, table),
+                !passes,
+                "exclude {pattern}: {schema}.{table}"
+            );
+        }
+    }
+
+    #[test]
+    fn malformed_patterns_are_named() {
+        for bad in ["", ".", "a.", "a.b.c", "\"a", "a\"b", "\"a\"b"] {
+            let plan = plan::Filter { include: vec![bad.to_owned()], exclude: vec![] };
+            assert!(Filter::new(&plan).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn both_lists_are_refused() {
+        let plan = plan::Filter { include: vec!["a".into()], exclude: vec!["b".into()] };
+        assert!(Filter::new(&plan).is_err());
+    }
+}

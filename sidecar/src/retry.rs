@@ -1,0 +1,105 @@
+//! When to try again.
+
+use std::time::Duration;
+
+use crate::config::plan::Backoff;
+use crate::error::{Error, Kind, Result};
+
+/// The attempts made since something last worked.
+#[derive(Debug)]
+pub struct Attempts {
+    backoff: Backoff,
+    failed: u32,
+    /// The stream ran at least once: from then on a lost connection is waited out.
+    established: bool,
+}
+
+/// Attempts for what may pass within seconds of a start or a failover: a slot or origin still held, a server starting, a read-only target.
+const SHORT_WAIT: u32 = 5;
+
+impl Attempts {
+    /// No attempt yet.
+    pub fn new(backoff: Backoff) -> Self {
+        Self { backoff, failed: 0, established: false }
+    }
+
+    /// The stream runs: later failures are waited out, and counting begins anew.
+    pub fn succeeded(&mut self) {
+        self.established = true;
+        self.failed = 0;
+    }
+
+    /// How long to wait before the next attempt.
+    ///
+    /// # Errors
+    /// The error itself when another attempt is of no use, or there were enough.
+    pub fn after(&mut self, error: Error) -> Result<Duration> {
+        let limit = match error.kind() {
+            Kind::Fatal | Kind::Rejected | Kind::Stopped => return Err(error),
+            Kind::Transient => match error.code() {
+                // A first connection that fails is a wrong URL more often than a passing trouble: say so at once.
+                None if !self.established => 0,
+                None => self.backoff.attempts,
+                Some("25006" | "55006" | "57P03") => SHORT_WAIT,
+                Some(_) if !self.established => 0,
+                Some(_) => self.backoff.attempts,
+            },
+        };
+        self.failed += 1;
+        let unlimited = self.established && limit == 0;
+        if !unlimited && self.failed > limit {
+            return Err(error);
+        }
+        let doubled =
+            self.backoff.initial.saturating_mul(1 << (self.failed - 1).min(20)).min(self.backoff.max);
+        // Jitter: between half and all of it, so that many readers do not come back at once.
+        Ok(doubled.mul_f64(0.5 + fastrand::f64() / 2.0))
+    }
+}
+
+/// Waits between attempts. The one door for sleeping.
+#[allow(clippy::disallowed_methods)]
+pub async fn wait(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempts() -> Attempts {
+        Attempts::new(Backoff {
+            initial: Duration::from_millis(100),
+            max: Duration::from_secs(1),
+            attempts: 0,
+        })
+    }
+
+    #[test]
+    fn permission_errors_are_never_retried() {
+        let mut attempts = attempts();
+        attempts.succeeded();
+        assert!(attempts.after(Error::fatal("permission denied").with_code("42501")).is_err());
+    }
+
+    #[test]
+    fn an_unreachable_server_is_said_at_once_at_start_and_waited_out_later() {
+        let mut attempts = attempts();
+        assert!(attempts.after(Error::transient("refused")).is_err());
+        attempts.succeeded();
+        for _ in 0..100 {
+            let wait = attempts.after(Error::transient("refused")).expect("waited out");
+            assert!(wait <= Duration::from_secs(1), "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn a_slot_in_use_is_waited_for_a_while() {
+        let mut attempts = attempts();
+        let in_use = || Error::transient("in use").with_code("55006");
+        for _ in 0..SHORT_WAIT {
+            assert!(attempts.after(in_use()).is_ok());
+        }
+        assert!(attempts.after(in_use()).is_err());
+    }
+}

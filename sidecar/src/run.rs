@@ -1,0 +1,288 @@
+//! A run of the pipeline: connects both ends, starts the tasks, and takes a lost connection up again.
+//!
+//! ```text
+//! task 1 reader:  slot frames           --8 MiB-->
+//! task 2 stages:  decode capture filter --8 MiB-->
+//! task 3 (here):  batch, sink, checkpoint
+//! ```
+//!
+//! Stopping needs no manager: the reader stops and drops its sender, each stage drains and drops its own, the last batch is written, the checkpoint
+//! is dropped, and the reader, which watches it, tells the source the last position and leaves. After an error the whole stream is made anew from the
+//! position the sink stored: there is no state that could be half right.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{timeout, Instant};
+use tokio_postgres::Client;
+
+use crate::config::plan::{BatchLimits, Plan, Target};
+use crate::error::{Error, Kind, Result};
+use crate::event::Lsn;
+use crate::pipeline::batch::{Batcher, Gathered};
+use crate::pipeline::capture::Capture;
+use crate::pipeline::channel::{bounded, Receiver, Sender};
+use crate::pipeline::checkpoint::Checkpoint;
+use crate::pipeline::decode::Decoder;
+use crate::pipeline::filter::Filter;
+use crate::pipeline::Run;
+use crate::postgres::sql;
+use crate::postgres::wire::{Purpose, Wire};
+use crate::retry::{self, Attempts};
+use crate::sinks::Sink;
+use crate::source::slot::{self, Frame, Identity, Slot};
+
+/// Room of each channel.
+const CHANNEL_BYTES: u32 = 8 << 20;
+/// Sequences are read again after this long without news, once, and at this interval while there are changes.
+const SEQUENCES_IDLE: Duration = Duration::from_millis(500);
+const SEQUENCES_BUSY: Duration = Duration::from_secs(10);
+
+/// Starts a task. The one door for `tokio::spawn`, so that nothing runs that nobody knows of.
+#[allow(clippy::disallowed_methods)]
+pub fn background<F>(task: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(task)
+}
+
+/// Streams from source to target until `stop` completes or an error asks for a human.
+///
+/// # Errors
+/// Fatal or rejected ones at once; transient ones when they do not pass (see [`Attempts`]).
+pub async fn run(plan: Plan, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    let filter = Filter::new(&plan.filter)?;
+    let (stopper, stopped) = watch::channel(false);
+    background(async move {
+        stop.await;
+        tracing::info!("stopping: what was received is delivered first");
+        let _ = stopper.send(true);
+        std::future::pending::<()>().await;
+    });
+    let mut attempts = Attempts::new(plan.retry);
+    loop {
+        let error = match stream(&plan, &filter, stopped.clone(), &mut attempts).await {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == Kind::Stopped => return Ok(()),
+            Err(error) => error,
+        };
+        if *stopped.borrow() {
+            return Err(error);
+        }
+        let text = error.to_string();
+        let pause = attempts.after(error)?;
+        tracing::warn!("{text}; next attempt in {pause:.1?}");
+        let mut stopped = stopped.clone();
+        tokio::select! {
+            () = retry::wait(pause) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
+        }
+    }
+}
+
+/// One connection's life.
+async fn stream(
+    plan: &Plan,
+    filter: &Filter,
+    stop: watch::Receiver<bool>,
+    attempts: &mut Attempts,
+) -> Result<()> {
+    let client = sql::connect(&plan.source.url).await.map_err(|error| error.context("source"))?;
+    let (identity, wire) = connect_source(plan, &client).await.map_err(|error| error.context("source"))?;
+    let mut sink = Sink::open(&plan.target, &identity).await.map_err(|error| error.context("target"))?;
+    let start = sink.progress().unwrap_or(identity.confirmed);
+    let slot = slot::open(wire, &identity, start).await.map_err(|error| error.context("source"))?;
+    tracing::info!(slot = %identity.slot, database = %identity.database, %start, "streaming");
+    attempts.succeeded();
+
+    let (frames_in, frames_out) = bounded(CHANNEL_BYTES);
+    let (runs_in, runs_out) = bounded(CHANNEL_BYTES);
+    let (checkpoint, confirmed) = Checkpoint::new(start);
+    let reader = background(read(slot, frames_in, confirmed, stop.clone()));
+    let capture = Capture { schema_log: matches!(plan.target, Target::Stdout) };
+    let stages = background(decode_and_filter(frames_out, runs_in, capture, filter.clone()));
+
+    let delivery = Delivery {
+        batches: Batcher::new(runs_out, limits(&plan.target)),
+        checkpoint,
+        source: client,
+        sequences_due: None,
+        sequences_read: Instant::now(),
+    };
+    let written = tokio::select! {
+        written = delivery.run(&mut sink) => written,
+        () = grace_over(stop, plan.grace) => {
+            Err(Error::transient(format!("not everything was delivered within {:?}", plan.grace)).hint("it will be after the next start"))
+        }
+    };
+    let closed = if written.is_ok() { sink.close().await } else { Ok(()) };
+    if written.is_err() {
+        reader.abort();
+    }
+    // The first cause wins: a failed sink ends the other tasks, not the other way round.
+    written?;
+    flatten(stages.await)?;
+    flatten(reader.await)?;
+    closed
+}
+
+async fn connect_source(plan: &Plan, client: &Client) -> Result<(Identity, Wire)> {
+    let mut wire = Wire::connect(&plan.source.url, Purpose::Replication).await?;
+    let system = wire.simple_query("IDENTIFY_SYSTEM").await?;
+    let system =
+        system.into_iter().flatten().next().flatten().ok_or_else(crate::postgres::wire::out_of_order)?;
+    Ok((slot::find(client, &plan.source, &system).await?, wire))
+}
+
+fn limits(target: &Target) -> BatchLimits {
+    match target {
+        Target::Stdout => BatchLimits { size: 10_000, bytes: 1 << 20 },
+        Target::Postgres(target) => target.batch,
+    }
+}
+
+async fn grace_over(mut stop: watch::Receiver<bool>, grace: Duration) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    retry::wait(grace).await;
+}
+
+async fn read(
+    slot: Slot,
+    out: Sender<Vec<Frame>>,
+    confirmed: watch::Receiver<Lsn>,
+    stop: watch::Receiver<bool>,
+) -> Result<()> {
+    slot.read(out, confirmed, stop).await.map_err(|error| error.context("source"))
+}
+
+/// Decode, capture and filter: frames in, runs out.
+async fn decode_and_filter(
+    mut frames: Receiver<Vec<Frame>>,
+    out: Sender<Run>,
+    capture: Capture,
+    filter: Filter,
+) -> Result<()> {
+    let mut decoder = Decoder::default();
+    while let Some(held) = frames.receive().await {
+        let mut run = Run::default();
+        let mut bytes = 0;
+        for frame in held.item {
+            let event = match frame {
+                Frame::Data { lsn, payload } => decoder.decode(lsn, payload)?,
+                Frame::Keepalive { end, reply } => {
+                    run.urgent |= reply;
+                    decoder.keepalive(end)
+                }
+            };
+            let Some(event) = event else { continue };
+            let Some(event) = capture.apply(event)? else { continue };
+            let Some(event) = filter.apply(event) else { continue };
+            bytes += event.size();
+            run.events.push(event);
+        }
+        drop(held.room);
+        if !run.events.is_empty() && out.send(run, bytes).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The last stage: batches into the sink, progress into the checkpoint, sequences now and then.
+struct Delivery {
+    batches: Batcher,
+    checkpoint: Checkpoint,
+    source: Client,
+    /// Changes were written since sequences were read; when they are to be read.
+    sequences_due: Option<Instant>,
+    sequences_read: Instant,
+}
+
+impl Delivery {
+    /// Until the stream ends. Dropping `self` tells the reader that all is drained.
+    async fn run(mut self, sink: &mut Sink) -> Result<()> {
+        loop {
+            let due = [self.checkpoint.unstored().map(|_| self.checkpoint.deadline()), self.sequences_due];
+            let next = match due.into_iter().flatten().min() {
+                Some(due) => tokio::time::timeout_at(due, self.batches.next()).await,
+                None => Ok(self.batches.next().await),
+            };
+            match next {
+                Ok(Some(gathered)) => self.write(sink, gathered).await?,
+                Ok(None) => break,
+                Err(_) => self.when_due(sink).await?,
+            }
+        }
+        self.sequences(sink).await?;
+        self.store(sink).await
+    }
+
+    async fn write(&mut self, sink: &mut Sink, gathered: Gathered) -> Result<()> {
+        let Gathered { batch, rooms, urgent } = gathered;
+        let end = batch.end;
+        let changes = batch.events.len() > 1;
+        sink.write(batch).await.map_err(|error| error.context("target"))?;
+        drop(rooms);
+        if let Some(end) = end {
+            self.checkpoint.reached(end, sink.progress());
+        }
+        if changes {
+            let idle = Instant::now() + SEQUENCES_IDLE;
+            self.sequences_due = Some(idle.min((self.sequences_read + SEQUENCES_BUSY).max(Instant::now())));
+        }
+        if urgent {
+            self.store(sink).await?;
+        }
+        self.when_due(sink).await
+    }
+
+    async fn when_due(&mut self, sink: &mut Sink) -> Result<()> {
+        if self.sequences_due.is_some_and(|due| due <= Instant::now()) {
+            self.sequences(sink).await?;
+        }
+        if self.checkpoint.deadline() <= Instant::now() {
+            self.store(sink).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores a position reached without writes.
+    async fn store(&mut self, sink: &mut Sink) -> Result<()> {
+        if let Some(at) = self.checkpoint.unstored() {
+            sink.advance(at).await.map_err(|error| error.context("target"))?;
+            self.checkpoint.stored(at);
+        }
+        Ok(())
+    }
+
+    /// Moves the target's sequences up to the source's. The stream does not carry `nextval`.
+    async fn sequences(&mut self, sink: &mut Sink) -> Result<()> {
+        if !matches!(sink, Sink::Postgres(_)) || self.sequences_due.take().is_none() {
+            return Ok(());
+        }
+        self.sequences_read = Instant::now();
+        let sql = "select pg_catalog.format('%I.%I', schemaname, sequencename), last_value from pg_catalog.pg_sequences \
+            where last_value is not null and schemaname not in ('pgstream', 'pgstream_sink')";
+        let rows = match timeout(SEQUENCES_BUSY, self.source.query(sql, &[])).await {
+            Ok(Ok(rows)) => rows,
+            // The stream itself is what must not stop; the next round reads them again.
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "sequences not read");
+                return Ok(());
+            }
+            Err(_) => return Ok(()),
+        };
+        let values = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        sink.sequences(&values).await.map_err(|error| error.context("target"))
+    }
+}
+
+fn flatten(joined: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    joined.unwrap_or_else(|error| Err(Error::fatal(format!("a task failed: {error}")).because(error)))
+}

@@ -1,0 +1,17 @@
+//! One logical replication slot: which one it is, and the stream of frames that comes out of it.
+//!
+//! ```text
+//! server --CopyBoth--> reader --Vec<Frame>--> decode
+//!    ^                   |
+//!    +---- feedback -----+<-- confirmed position (watch)
+//! ```
+//!
+//! Why nothing is lost: a position is only ever sent as *flushed* when the checkpoint confirmed it, and on a new connection the stream starts at
+//! the position the sink stored. Why the source is not hurt: feedback is sent from the reader itself also while it waits for room, so a slow sink
+//! never looks like a dead client, and the server holds back by TCP.
+
+mod identity;
+mod reader;
+
+pub use identity::{default_slot, find, Identity};
+pub use reader::{open, Frame, Slot};

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Makes what tests, demo and benches need: system packages where they are missing, a private copy of the
+# installed PostgreSQL 15, the sidecar, and the extension inside that copy. Run again, it only does what changed.
+#
+# Nothing of the machine's own database servers is touched: no cluster is created, started, stopped or configured.
+#
+#   tests/setup.sh [--release]    prints where things are, for tests/support; messages go to stderr
+#   tests/setup.sh packages       installs what is missing, and no more
+#   tests/setup.sh clean          removes the private copy and everything made beside it
+#
+#   PGSTREAM_TEST_DIR   where to work; give each checkout its own when several run at once  (/tmp/pgstream-<uid>)
+#   PG_CONFIG           pg_config of the PostgreSQL 15 to copy            (where Debian's packages put it)
+#   PGSTREAM_BIN        a finished sidecar to test instead of building one
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=${PGSTREAM_TEST_DIR:-/tmp/pgstream-$(id -u)}
+pg_config=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
+
+say() { echo "setup: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+# --- packages ---------------------------------------------------------------------------------------------------
+
+missing_packages() {
+    [ -x "${pg_config%/*}/postgres" ] || echo postgresql-15
+    [ -x "$pg_config" ] && [ -f "$("$pg_config" --includedir-server)/postgres.h" ] || echo postgresql-server-dev-15
+    find /usr/lib /usr/lib64 -maxdepth 3 -name 'libclang*.so*' 2>/dev/null | grep -q . || echo libclang-dev
+    type cc make >/dev/null 2>&1 || echo build-essential
+    type pkg-config >/dev/null 2>&1 || echo pkg-config
+    type openssl >/dev/null 2>&1 || echo openssl
+}
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# A file that exists only while apt runs; one that is there already is left alone.
+guards=()
+guard() {
+    [ -e "$1" ] && return
+    guards+=("$1")
+    as_root mkdir -p "${1%/*}"
+    printf '%b' "$2" | as_root tee "$1" >/dev/null
+    as_root chmod 755 "$1"
+}
+drop_guards() { [ ${#guards[@]} = 0 ] || as_root rm -f "${guards[@]}"; }
+
+install_packages() {
+    local packages=("$@")
+    type apt-get >/dev/null 2>&1 || die "please install what these Debian packages hold: ${packages[*]}"
+    [ "$(id -u)" = 0 ] || type sudo >/dev/null 2>&1 || die "please install as root: apt-get install ${packages[*]}"
+    say "installing ${packages[*]}"
+    # Installed for the first time, the server's package would create a cluster and start it, and with it any
+    # other cluster that its owner has stopped.
+    trap drop_guards EXIT
+    guard /etc/postgresql-common/createcluster.d/pgstream-tests.conf 'create_main_cluster = false\n'
+    guard /usr/sbin/policy-rc.d '#!/bin/sh\nexit 101\n'
+    as_root apt-get update -q >&2
+    as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        apt-get install -y -q --no-install-recommends --no-upgrade "${packages[@]}" >&2
+}
+
+# --- the private server -----------------------------------------------------------------------------------------
+
+# PostgreSQL finds its libraries and scripts relative to its own binary, so a copy that keeps the layout runs
+# anywhere. Copied again when the installed server changed.
+copy_server() {
+    local installed directory
+    installed="$("$pg_config" --version) $(stat -c %Y "$("$pg_config" --bindir)/postgres")"
+    [ "$(cat "$work/server/version" 2>/dev/null)" = "$installed" ] && return
+    say "copying $installed"
+    rm -rf "$work/server"
+    for directory in "$("$pg_config" --bindir)" "$("$pg_config" --pkglibdir)" "$("$pg_config" --sharedir)"; do
+        mkdir -p "$work/server$directory"
+        cp -a "$directory/." "$work/server$directory"
+    done
+    echo "$installed" >"$work/server/version"
+}
+
+make_work_directory() {
+    mkdir -p "$work/runs"
+    [ -O "$work" ] || die "$work belongs to somebody else; set PGSTREAM_TEST_DIR"
+    chmod 755 "$work" "$work/runs" # user postgres must get through when root runs the tests
+    exec 9>"$work/lock"
+    flock 9
+}
+
+# --- ours -------------------------------------------------------------------------------------------------------
+
+build_sidecar() {
+    [ -n "${PGSTREAM_BIN:-}" ] && return
+    PGSTREAM_BIN=${CARGO_TARGET_DIR:-$root/target}/$profile/pgstream
+    (cd "$root" && cargo build --quiet "${release[@]}") >&2
+}
+
+build_extension() {
+    local copy=$bin_dir/pg_config
+    CARGO_TERM_QUIET=true "$root/extension/install.sh" "$pg_config" "--$profile" \
+        --libdir "$("$copy" --pkglibdir)" --sharedir "$("$copy" --sharedir)" >/dev/null
+}
+
+profile=debug release=()
+case ${1:-} in
+    --release) profile=release release=(--release) ;;
+    clean) [ ! -e "$work" ] || { make_work_directory; rm -rf "$work"; }; exit ;;
+    packages | '') ;;
+    *) die "unknown argument: $1" ;;
+esac
+
+type cargo >/dev/null 2>&1 || die "please install Rust: https://rustup.rs"
+mapfile -t missing < <(missing_packages)
+[ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+[ "${1:-}" != packages ] || exit 0
+
+make_work_directory
+copy_server
+bin_dir=$work/server$("$pg_config" --bindir)
+build_sidecar
+build_extension
+echo "bin_dir=$bin_dir"
+echo "pgstream=$PGSTREAM_BIN"
+echo "runs=$work/runs"
