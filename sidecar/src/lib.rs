@@ -9,6 +9,7 @@
 //! Data goes down, acknowledgements come up, nothing else crosses. Modules in the order of the flow:
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod event;
@@ -18,3 +19,4 @@ pub mod retry;
 pub mod run;
 pub mod sinks;
 pub mod source;
+pub mod telemetry;

@@ -101,11 +101,13 @@ impl Sidecar {
     }
 
     /// Waits for its end.
+    #[track_caller]
     pub fn wait(&self, deadline: Duration) -> ExitStatus {
         self.process().wait(&format!("pgstream, which said:\n{}", self.stderr()), deadline)
     }
 
     /// Asks it to stop, and waits until it has.
+    #[track_caller]
     pub fn stop(&self) -> ExitStatus {
         self.process().signal(Signal::TERM);
         self.wait(SOON)
@@ -127,6 +129,7 @@ impl Sidecar {
     }
 
     /// Waits until a line of either output contains `part`, and gives the line back.
+    #[track_caller]
     pub fn wait_for_line(&self, part: &str, deadline: Duration) -> String {
         let what = format!("line with {part:?} from pgstream");
         wait_until(&what, deadline, || {

@@ -1,37 +1,165 @@
-//! A PostgreSQL database.
+//! A PostgreSQL database: each transaction of the source becomes one transaction here, with the source's position in it.
+//!
+//! ```text
+//! session    statements queued with what they are for, sent in one round
+//! progress   the position, stored in the transaction that writes the rows
+//! table      what the target's catalogue says of a table      shape      which statement a change needs
+//! statement  the texts
+//! ```
+//!
+//! Several transactions travel in one round: the server skips all that follow a failure, so they stay ordered. Only the last
+//! commit of a round waits for the disk, which makes all of them durable. A transaction that goes on in the next batch stays open here.
+
+mod progress;
+mod session;
+mod shape;
+mod statement;
+mod table;
+
+use std::sync::Arc;
 
 use super::{Batch, SequenceValues};
 use crate::config::plan::PostgresTarget;
 use crate::error::Result;
-use crate::event::Lsn;
+use crate::event::{Change, Commit, Event, Lsn, Relation, Truncate};
 use crate::source::slot::Identity;
 
+use progress::Progress;
+use session::{Session, Step};
+use statement::ident;
+use table::Tables;
+
 /// A PostgreSQL target.
-pub struct Postgres {}
+pub struct Postgres {
+    target: PostgresTarget,
+    session: Session,
+    progress: Progress,
+    tables: Tables,
+    /// The transaction in hand has written something: it is open at the target.
+    begun: bool,
+    /// End of the last transaction committed in this round.
+    committed: Option<Lsn>,
+}
 
 impl Postgres {
-    /// Connects.
-    pub async fn open(_target: &PostgresTarget, _source: &Identity) -> Result<Self> {
-        Ok(Self {})
+    /// Connects, finds out what the login may do, and where the target is. Makes only pgstream's own progress table.
+    pub async fn open(target: &PostgresTarget, source: &Identity) -> Result<Self> {
+        let mut session = Session::open(target).await?;
+        let progress = Progress::open(&mut session, source, target.origin).await?;
+        Ok(Self {
+            target: target.clone(),
+            session,
+            progress,
+            tables: Tables::default(),
+            begun: false,
+            committed: None,
+        })
     }
-    /// Position.
+
+    /// The position stored here. Transactions that had nothing for this target move it only by [`Postgres::advance`].
+    #[allow(clippy::unnecessary_wraps)] // the contract of all sinks
     pub fn progress(&self) -> Option<Lsn> {
-        None
+        Some(self.progress.durable())
     }
-    /// Writes.
-    pub async fn write(&mut self, _batch: Batch) -> Result<()> {
-        Ok(())
+
+    /// Writes a batch; after Ok its whole transactions are flushed.
+    pub async fn write(&mut self, batch: Batch) -> Result<()> {
+        let last = batch.events.iter().rposition(|event| matches!(event, Event::Commit(_)));
+        for (index, event) in batch.events.into_iter().enumerate() {
+            match event {
+                Event::Change(change) => self.change(&change).await?,
+                Event::Truncate(truncate) => self.truncate(&truncate).await?,
+                Event::Commit(commit) => self.commit(commit, Some(index) == last)?,
+                Event::Begin(_) | Event::Message(_) | Event::Keepalive(_) | Event::Ddl(_) => {}
+            }
+            if self.session.is_full() {
+                self.session.sync().await?;
+            }
+        }
+        match self.committed.take() {
+            Some(end) => self.progress.flush(&mut self.session, end, self.begun).await,
+            None => self.session.sync().await.map(drop),
+        }
     }
-    /// Advances.
-    pub async fn advance(&mut self, _at: Lsn) -> Result<()> {
-        Ok(())
+
+    /// Stores a position reached without writes.
+    pub async fn advance(&mut self, at: Lsn) -> Result<()> {
+        if at <= self.progress.durable() || self.begun {
+            return Ok(());
+        }
+        self.progress.flush(&mut self.session, at, false).await
     }
+
     /// Sequences.
     pub async fn sequences(&mut self, _values: &SequenceValues) -> Result<()> {
         Ok(())
     }
-    /// Closes.
+
+    /// Ends the session; an open transaction is rolled back by the server.
     pub async fn close(self) -> Result<()> {
+        self.session.close().await;
         Ok(())
+    }
+
+    /// Opens the target transaction, at the first statement that needs it.
+    fn begin(&mut self) -> Result<()> {
+        if !self.begun {
+            self.session.own("begin")?;
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    /// A transaction of the source ends. `last`: no other ends in this round.
+    fn commit(&mut self, commit: Commit, last: bool) -> Result<()> {
+        if !std::mem::take(&mut self.begun) {
+            return Ok(());
+        }
+        if !last {
+            self.session.own("set local synchronous_commit = off")?;
+        }
+        self.progress.store(&mut self.session, commit)?;
+        self.session.own("commit")?;
+        self.committed = Some(commit.end);
+        Ok(())
+    }
+
+    async fn change(&mut self, change: &Change) -> Result<()> {
+        self.begin()?;
+        if self.tables.get(&change.relation).is_none() {
+            self.look_up(&change.relation).await?;
+        }
+        let Some(table) = self.tables.get(&change.relation) else {
+            return Err(table::missing(&change.relation));
+        };
+        shape::apply(&mut self.session, table, change, self.target.on_conflict)
+    }
+
+    async fn look_up(&mut self, relation: &Arc<Relation>) -> Result<()> {
+        if self.tables.find(&mut self.session, relation).await? {
+            return Ok(());
+        }
+        Err(table::missing(relation))
+    }
+
+    /// All tables at once, as at the source: they may reference each other.
+    async fn truncate(&mut self, truncate: &Truncate) -> Result<()> {
+        let mut names = Vec::with_capacity(truncate.relations.len());
+        for relation in &truncate.relations {
+            if self.tables.get(relation).is_none() {
+                self.look_up(relation).await?;
+            }
+            let Some(table) = self.tables.get(relation) else { return Err(table::missing(relation)) };
+            let only = if table.partitioned { "" } else { "only " };
+            names.push(format!("{only}{}.{}", ident(&relation.schema), ident(&relation.name)));
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.begin()?;
+        let tables = names.join(", ");
+        let restart = if truncate.restart_identity { " restart identity" } else { "" };
+        let sql = format!("truncate table {tables}{restart}");
+        self.session.once(Step::Truncate { lsn: truncate.lsn, tables }, &sql)
     }
 }
