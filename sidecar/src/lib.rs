@@ -9,12 +9,15 @@
 //! Data goes down, acknowledgements come up, nothing else crosses. Modules in the order of the flow:
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod install;
 pub mod pipeline;
 pub mod postgres;
 pub mod retry;
 pub mod run;
 pub mod sinks;
 pub mod source;
+pub mod telemetry;

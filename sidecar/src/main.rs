@@ -1,3 +1,8 @@
 //! The `pgstream` binary.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pgstream::cli::main()
+}

@@ -13,10 +13,8 @@ as $$
         join pg_class as c on c.relnamespace = n.oid and c.relname = o.name
         where o.type in ('table column', 'table constraint')
         union
-        select l.relation from pg_locks as l
-        where l.locktype = 'relation' and l.pid = pg_backend_pid() and l.granted
-          and l.mode in ('AccessExclusiveLock', 'ShareUpdateExclusiveLock')
-          and exists (select from object as o where o.type = 'index')
+        select l from pgstream.locked_tables() as l
+        where exists (select from object as o where o.type = 'index')
     )
     select coalesce(array_agg(c.oid), '{}') from survivor as s
     join pg_class as c on c.oid = s.oid

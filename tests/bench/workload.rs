@@ -87,7 +87,7 @@ pub(crate) fn init(database: &Database, slot: &str) {
 
 /// Makes a slot and publication as a subscription would.
 pub(crate) fn init_native(database: &Database, slot: &str) {
-    database.execute("create publication native for all tables");
+    database.execute("create publication native for tables in schema public");
     database.execute(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
 }
 

@@ -24,7 +24,10 @@ fn run(source: &str) -> Sidecar {
 #[test]
 fn an_unreachable_or_wrong_host() {
     for command in ["init", "status", "destroy"] {
-        refused(Sidecar::new([command, "--postgres-url", "postgres://u:hunter2@127.0.0.1:1/d"]), &["127.0.0.1:1"]);
+        refused(
+            Sidecar::new([command, "--postgres-url", "postgres://u:hunter2@127.0.0.1:1/d"]),
+            &["127.0.0.1:1"],
+        );
     }
     let said = refused(run("postgres://u:hunter2@127.0.0.1:1/d"), &["127.0.0.1:1"]);
     assert!(!said.contains("hunter2"), "{said}");
@@ -37,7 +40,8 @@ fn a_refused_password_is_never_printed() {
     let server = Server::start("scram_refused", &options);
     let url = format!("postgres://postgres:hunter2@127.0.0.1:{}/postgres", server.port);
     for command in ["init", "destroy"] {
-        let said = refused(Sidecar::new([command, "--postgres-url", &url, "--log-level", "trace"]), &["password"]);
+        let said =
+            refused(Sidecar::new([command, "--postgres-url", &url, "--log-level", "trace"]), &["password"]);
         assert!(!said.contains("hunter2"), "{said}");
     }
     let said = refused(run(&url).arg("--log-level").arg("trace"), &["password"]);
@@ -53,7 +57,10 @@ fn an_unknown_database() {
 
 #[test]
 fn a_server_without_logical_wal() {
-    let server = Server::start("replica_wal", &Options { conf: vec!["wal_level = replica".into()], ..Options::default() });
+    let server = Server::start(
+        "replica_wal",
+        &Options { conf: vec!["wal_level = replica".into()], ..Options::default() },
+    );
     let database = server.database();
     refused(Sidecar::new(["init", "--postgres-url", &database.url()]), &["wal_level", "logical"]);
     assert_eq!(database.value("select to_regnamespace('pgstream') is null"), "t", "nothing was made");
@@ -61,7 +68,10 @@ fn a_server_without_logical_wal() {
 
 #[test]
 fn no_free_slot() {
-    let server = Server::start("no_slot", &Options { conf: vec!["max_replication_slots = 1".into()], ..Options::default() });
+    let server = Server::start(
+        "no_slot",
+        &Options { conf: vec!["max_replication_slots = 1".into()], ..Options::default() },
+    );
     let database = server.database();
     database.execute("select pg_create_physical_replication_slot('taken')");
     refused(Sidecar::new(["init", "--postgres-url", &database.url()]), &["max_replication_slots"]);
@@ -85,7 +95,10 @@ fn a_slot_that_is_missing_in_use_or_elsewhere() {
     let source = Database::on_source();
     refused(run(&source.url()), &["not initialised", "pgstream init"]);
     init(&source);
-    refused(run(&source.url()).arg("--replication-slot").arg("no_such_slot"), &["no_such_slot", "pgstream init"]);
+    refused(
+        run(&source.url()).arg("--replication-slot").arg("no_such_slot"),
+        &["no_such_slot", "pgstream init"],
+    );
 
     let other = Database::on_source();
     init(&other);
@@ -104,7 +117,9 @@ fn every_problem_of_a_file_at_once() {
         timeout: soon\n      max_bytes: 3 parrots\n  stdout: {}\n";
     let finished = Sidecar::new(["run", "-c", "bad.yaml"]).file("bad.yaml", yaml).finish();
     assert_eq!(finished.code, Some(1));
-    for part in ["urll", "url", "soon", "3 parrots", "only one processor can be configured at a time, found 2"] {
+    for part in
+        ["urll", "url", "soon", "3 parrots", "only one processor can be configured at a time, found 2"]
+    {
         assert!(finished.stderr.contains(part), "{part:?} is not in: {}", finished.stderr);
     }
     let env = "PGSTREAM_POSTGRES_LISTENER_URLL=x\nPGSTREAM_POSTGRES_WRITER_BATCH_TIMEOUT=5 parrots\n";
@@ -113,7 +128,8 @@ fn every_problem_of_a_file_at_once() {
     for part in ["PGSTREAM_POSTGRES_LISTENER_URLL", "PGSTREAM_POSTGRES_LISTENER_URL", "5 parrots"] {
         assert!(finished.stderr.contains(part), "{part:?} is not in: {}", finished.stderr);
     }
-    for (name, content) in [("a.yaml", "source: [unclosed\n"), ("b.env", "no equals sign\n"), ("c.toml", "x")] {
+    for (name, content) in [("a.yaml", "source: [unclosed\n"), ("b.env", "no equals sign\n"), ("c.toml", "x")]
+    {
         let finished = Sidecar::new(["run", "-c", name]).file(name, content).finish();
         assert_eq!(finished.code, Some(1), "{name}");
         assert!(finished.stderr.contains(name), "{}", finished.stderr);
@@ -139,7 +155,17 @@ fn a_target_login_without_rights() {
     stream.target.execute(&format!("create role {role} login; grant usage on schema pgstream_sink to {role}; grant all on all tables in schema pgstream_sink to {role}"));
     stream.source.execute("insert into t values (1)");
     let target = stream.target.url().replace("postgres@", &format!("{role}@"));
-    let args = ["run", "--source", "postgres", "--source-url", &stream.source.url(), "--target", "postgres", "--target-url", &target];
+    let args = [
+        "run",
+        "--source",
+        "postgres",
+        "--source-url",
+        &stream.source.url(),
+        "--target",
+        "postgres",
+        "--target-url",
+        &target,
+    ];
     let said = refused(Sidecar::new(args), &["permission denied"]);
     assert!(said.contains("t"), "{said}");
     stream.target.execute(&format!("drop owned by {role}; drop role {role}"));
@@ -153,7 +179,15 @@ fn a_read_only_target_is_retried_and_then_said() {
     stream.target.execute(&format!("alter database \"{name}\" set default_transaction_read_only = on"));
     assert_eq!(stream.sidecar.stop().code(), Some(0));
     stream.source.execute("insert into t values (1)");
-    let args = ["run", "--source-url", &stream.source.url(), "--target", "postgres", "--target-url", &stream.target.url()];
+    let args = [
+        "run",
+        "--source-url",
+        &stream.source.url(),
+        "--target",
+        "postgres",
+        "--target-url",
+        &stream.target.url(),
+    ];
     let said = refused(Sidecar::new(args), &["read-only"]);
     assert!(said.contains("next attempt"), "it was retried: {said}");
 }

@@ -10,7 +10,11 @@ use crate::flows::{init, slot};
 
 /// Kills of one kind: a sample in `make test`, the full count in `make test-long`.
 fn rounds() -> u32 {
-    if std::env::var_os("PGSTREAM_TEST_LONG").is_some() { 200 } else { 10 }
+    if std::env::var_os("PGSTREAM_TEST_LONG").is_some() {
+        200
+    } else {
+        10
+    }
 }
 
 const TABLES: &str = "create table t (id int primary key, v text, n int not null default 0); create table log (n bigint, at timestamptz default now())";
@@ -70,10 +74,14 @@ fn survive(source: &Database, target: &Database, sidecar: &mut Sidecar, mut kill
     for _ in 0..rounds() {
         wait_until("progress at the target", LONG, || {
             // The target may be down or recovering just now.
-            let now = std::panic::catch_unwind(|| target.value("select count(*) || ' ' || coalesce(max(n), 0) from log")).ok()?;
+            let now = std::panic::catch_unwind(|| {
+                target.value("select count(*) || ' ' || coalesce(max(n), 0) from log")
+            })
+            .ok()?;
             (std::mem::replace(&mut seen, now.clone()) != now).then_some(())
         });
-        let moment = Duration::from_millis(u64::from(std::process::id().wrapping_mul(seen.len() as u32 + 7) % 97));
+        let moment =
+            Duration::from_millis(u64::from(std::process::id().wrapping_mul(seen.len() as u32 + 7) % 97));
         let begun = std::time::Instant::now();
         while begun.elapsed() < moment {
             std::hint::spin_loop();

@@ -1,4 +1,5 @@
 //! What goes wrong: processes that die at any moment, and input that cannot work.
 
 mod bad_input;
+mod connections;
 mod kills;

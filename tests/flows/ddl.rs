@@ -157,7 +157,9 @@ fn drops_of_many_things() {
     let stream = Stream::start("");
     stream.check("create schema one; create schema two; create table one.a (id int primary key); create table two.b (id int primary key); create table c (id int, a int references one.a)");
     stream.check("drop table one.a, two.b cascade");
-    stream.check("create table one.x (id serial); create view v as select * from one.x; drop table one.x cascade");
+    stream.check(
+        "create table one.x (id serial); create view v as select * from one.x; drop table one.x cascade",
+    );
     stream.check("drop schema one, two; drop table if exists c, nothing");
     stream.check("create table t (id int, x int); create view v as select x from t; alter table t drop column x cascade");
 }
@@ -186,14 +188,20 @@ fn under_the_users_path_role_and_settings() {
     let stream = Stream::start("create schema app");
     let role = format!("owner_{}", std::process::id());
     for side in [&stream.source, &stream.target] {
-        side.execute(&format!("create role {role}; grant all on schema app to {role}; grant create on schema public to {role}"));
+        side.execute(&format!(
+            "create role {role}; grant all on schema app to {role}; grant create on schema public to {role}"
+        ));
     }
-    stream.check("set search_path = app, public; create table t (id int primary key); insert into t values (1)");
+    stream.check(
+        "set search_path = app, public; create table t (id int primary key); insert into t values (1)",
+    );
     stream.check("set datestyle = 'German, DMY'; create table dated (d date default '01.02.2026', i interval default '1 day')");
     stream.check("set intervalstyle = 'sql_standard'; set timezone = 'Asia/Tokyo'; create table zoned (at timestamptz default '2026-01-01 00:00')");
     stream.check("set standard_conforming_strings = off; create table texts (a text default 'a\\\\b')");
     stream.check("set check_function_bodies = off; create function broken() returns int language sql as 'select nothing from nowhere'");
-    stream.check(&format!("set role {role}; create table app.owned (id int primary key); insert into app.owned values (1)"));
+    stream.check(&format!(
+        "set role {role}; create table app.owned (id int primary key); insert into app.owned values (1)"
+    ));
     let owner = stream.target.value("select tableowner from pg_tables where tablename = 'owned'");
     assert_eq!(owner, role);
     for side in [&stream.source, &stream.target] {
@@ -207,15 +215,20 @@ fn concurrent_migrations_do_not_wait_for_each_other() {
     let mut sessions: Vec<_> = (0..4).map(|_| stream.source.session()).collect();
     for (number, session) in sessions.iter_mut().enumerate() {
         session.execute("set lock_timeout = '1s'; begin");
-        session.execute(&format!("create table t{number} (id int primary key); insert into t{number} values ({number})"));
-        session.execute(&format!("alter table t{number} add x text default 'x'; update t{number} set x = 'y'"));
+        session.execute(&format!(
+            "create table t{number} (id int primary key); insert into t{number} values ({number})"
+        ));
+        session
+            .execute(&format!("alter table t{number} add x text default 'x'; update t{number} set x = 'y'"));
     }
     for session in sessions.iter_mut().rev() {
         session.execute("commit");
     }
     stream.assert_arrived();
     assert_eq!(
-        stream.source.value("select count(*) = count(distinct version) from pgstream.schema_log where schema_name = 'public'"),
+        stream.source.value(
+            "select count(*) = count(distinct version) from pgstream.schema_log where schema_name = 'public'"
+        ),
         "t"
     );
 }

@@ -10,7 +10,9 @@ use super::{slot, Stream};
 fn a_clean_stop_delivers_all_and_a_restart_goes_on() {
     let mut stream = Stream::start("create table t (id int primary key); create table log (n int)");
     for round in 0..3 {
-        stream.source.execute(&format!("insert into t select generate_series({round} * 1000 + 1, {round} * 1000 + 1000)"));
+        stream.source.execute(&format!(
+            "insert into t select generate_series({round} * 1000 + 1, {round} * 1000 + 1000)"
+        ));
         stream.source.execute(&format!("insert into log select {round} from generate_series(1, 100)"));
         assert_eq!(stream.sidecar.stop().code(), Some(0), "{}", stream.sidecar.stderr());
         stream.source.execute(&format!("insert into log values ({round})"));
@@ -30,11 +32,15 @@ fn an_idle_slot_moves_on() {
     let name = slot(&stream.source);
     let mut session = stream.source.session();
     wait_until("the idle slot past another database's WAL", LONG, || {
-        let confirmed = format!("(select confirmed_flush_lsn >= '{now}' from pg_replication_slots where slot_name = '{name}')");
+        let confirmed = format!(
+            "(select confirmed_flush_lsn >= '{now}' from pg_replication_slots where slot_name = '{name}')"
+        );
         session.holds(&confirmed).then_some(())
     });
     let stored = stream.target.value("select max(lsn) from pgstream_sink.progress");
-    let confirmed = stream.source.value(&format!("select confirmed_flush_lsn from pg_replication_slots where slot_name = '{name}'"));
+    let confirmed = stream
+        .source
+        .value(&format!("select confirmed_flush_lsn from pg_replication_slots where slot_name = '{name}'"));
     let ahead = stream.source.value(&format!("select '{confirmed}'::pg_lsn <= '{stored}'::pg_lsn"));
     assert_eq!(ahead, "t", "the slot ({confirmed}) is never confirmed past what the sink stored ({stored})");
 }

@@ -27,7 +27,10 @@ fn events_come_out_as_ndjson() {
     assert_eq!(ddl["prefix"], "pgstream.ddl");
     let content: Json = serde_json::from_str(ddl["content"].as_str().expect("text")).expect("JSON");
     assert_eq!(content["ddl"], "create table test (id serial primary key, name text, big int8)");
-    assert_eq!((&content["command_tag"], &content["schema_name"]), (&Json::from("CREATE TABLE"), &Json::from("public")));
+    assert_eq!(
+        (&content["command_tag"], &content["schema_name"]),
+        (&Json::from("CREATE TABLE"), &Json::from("public"))
+    );
 
     let logged = events.iter().find(|event| event["table"] == "schema_log").expect("a schema_log row");
     let column = |name: &str| {
@@ -65,10 +68,16 @@ fn only_what_the_filter_lets_through() {
     let source = Database::on_source();
     source.execute("create table a (id int primary key); create table b (id int primary key)");
     init(&source);
-    let sidecar = Sidecar::new(["run", "--source-url", &source.url()]).env("PGSTREAM_FILTER_INCLUDE_TABLES", "b").start();
+    let sidecar = Sidecar::new(["run", "--source-url", &source.url()])
+        .env("PGSTREAM_FILTER_INCLUDE_TABLES", "b")
+        .start();
     sidecar.wait_for_line("streaming", SOON);
     source.execute("insert into a values (1); alter table a add x int; insert into b values (2)");
     sidecar.wait_for_line("\"table\":\"b\"", SOON);
-    assert!(lines(&sidecar).iter().all(|event| event["table"] != "a" && event["action"] != "M"), "{}", sidecar.stdout());
+    assert!(
+        lines(&sidecar).iter().all(|event| event["table"] != "a" && event["action"] != "M"),
+        "{}",
+        sidecar.stdout()
+    );
     source.wait_confirmed(&super::slot(&source));
 }

@@ -36,7 +36,10 @@ fn walk(config: &str, content: fn(&str, &str) -> String) {
         assert_eq!(finished.code, Some(0), "{args:?}: {}", finished.stderr);
         assert!(finished.stderr.contains(words), "{args:?}: {}", finished.stderr);
     };
-    said(&["init", "--pgurl", &source.url(), "--replication-slot", SLOT], "SUCCESS  pgstream initialisation complete");
+    said(
+        &["init", "--pgurl", &source.url(), "--replication-slot", SLOT],
+        "SUCCESS  pgstream initialisation complete",
+    );
     let slot = source.rows(
         "SELECT slot_name,plugin,slot_type,database,restart_lsn,confirmed_flush_lsn FROM pg_replication_slots WHERE database = current_database()",
     );
@@ -56,7 +59,11 @@ fn walk(config: &str, content: fn(&str, &str) -> String) {
     ];
     assert_eq!(columns, expected.map(|column| column.map(str::to_owned).to_vec()));
     let indexes = source.rows("select indexrelid::regclass from pg_index where indrelid = 'pgstream.schema_log'::regclass order by 1::text");
-    assert_eq!(indexes.concat(), ["schema_log_name_acked", "schema_log_pkey", "schema_log_version_uniq"].map(|name| format!("pgstream.{name}")));
+    assert_eq!(
+        indexes.concat(),
+        ["schema_log_name_acked", "schema_log_pkey", "schema_log_version_uniq"]
+            .map(|name| format!("pgstream.{name}"))
+    );
 
     let sidecar = Sidecar::new(["run", "-c", config, "--log-level", "trace"])
         .file(config, &content(&source.url(), &target.url()))
@@ -75,18 +82,45 @@ fn walk(config: &str, content: fn(&str, &str) -> String) {
              where attrelid = to_regclass('{table}') and attnum > 0 and not attisdropped) = '{columns}'"
         )
     };
-    arrives("CREATE TABLE test(id SERIAL PRIMARY KEY, name TEXT);", &columns_are("test", "id integer, name text"));
-    arrives("INSERT INTO test(name) VALUES('alice'),('bob'),('charlie');", "(select string_agg(name, ',' order by id) from test) = 'alice,bob,charlie'");
-    arrives("ALTER TABLE test RENAME TO tutorial_test;", &columns_are("tutorial_test", "id integer, name text"));
-    arrives("ALTER TABLE tutorial_test ADD COLUMN age INT DEFAULT 0;", &columns_are("tutorial_test", "id integer, name text, age integer"));
-    arrives("ALTER TABLE tutorial_test ALTER COLUMN age TYPE bigint;", &columns_are("tutorial_test", "id integer, name text, age bigint"));
-    arrives("ALTER TABLE tutorial_test RENAME COLUMN age TO new_age;", &columns_are("tutorial_test", "id integer, name text, new_age bigint"));
-    arrives("ALTER TABLE tutorial_test DROP COLUMN new_age;", &columns_are("tutorial_test", "id integer, name text"));
+    arrives(
+        "CREATE TABLE test(id SERIAL PRIMARY KEY, name TEXT);",
+        &columns_are("test", "id integer, name text"),
+    );
+    arrives(
+        "INSERT INTO test(name) VALUES('alice'),('bob'),('charlie');",
+        "(select string_agg(name, ',' order by id) from test) = 'alice,bob,charlie'",
+    );
+    arrives(
+        "ALTER TABLE test RENAME TO tutorial_test;",
+        &columns_are("tutorial_test", "id integer, name text"),
+    );
+    arrives(
+        "ALTER TABLE tutorial_test ADD COLUMN age INT DEFAULT 0;",
+        &columns_are("tutorial_test", "id integer, name text, age integer"),
+    );
+    arrives(
+        "ALTER TABLE tutorial_test ALTER COLUMN age TYPE bigint;",
+        &columns_are("tutorial_test", "id integer, name text, age bigint"),
+    );
+    arrives(
+        "ALTER TABLE tutorial_test RENAME COLUMN age TO new_age;",
+        &columns_are("tutorial_test", "id integer, name text, new_age bigint"),
+    );
+    arrives(
+        "ALTER TABLE tutorial_test DROP COLUMN new_age;",
+        &columns_are("tutorial_test", "id integer, name text"),
+    );
     arrives("DROP TABLE tutorial_test;", "to_regclass('tutorial_test') is null");
     assert_eq!(sidecar.stop().code(), Some(0));
 
-    said(&["tear-down", "--pgurl", &source.url(), "--replication-slot", SLOT], "SUCCESS  pgstream tear down complete");
-    assert_eq!(source.value("select count(*) from pg_replication_slots where database = current_database()"), "0");
+    said(
+        &["tear-down", "--pgurl", &source.url(), "--replication-slot", SLOT],
+        "SUCCESS  pgstream tear down complete",
+    );
+    assert_eq!(
+        source.value("select count(*) from pg_replication_slots where database = current_database()"),
+        "0"
+    );
     assert_eq!(source.value("select to_regnamespace('pgstream') is null"), "t");
 }
 

@@ -37,7 +37,9 @@ insert into t values
  null, null, null, null, null, null, '[5:6]={1,2}', null, null, null, null, null, null, null, null, null)"#,
     );
     stream.assert_arrived();
-    stream.check("update t set id = id + 10, n = n * 10, jb = jb where id <> 3; update t set tx = '' where id = 3");
+    stream.check(
+        "update t set id = id + 10, n = n * 10, jb = jb where id <> 3; update t set tx = '' where id = 3",
+    );
     stream.check("alter table t replica identity full; update t set i2 = 7; delete from t where id = 3");
 }
 
@@ -54,7 +56,10 @@ fn names_of_any_kind_are_quoted() {
 #[test]
 fn a_row_of_a_thousand_columns_and_a_large_value() {
     let columns: Vec<String> = (0..1000).map(|n| format!("c{n} int")).collect();
-    let stream = Stream::start(&format!("create table wide ({}); create table big (id int primary key, v bytea)", columns.join(", ")));
+    let stream = Stream::start(&format!(
+        "create table wide ({}); create table big (id int primary key, v bytea)",
+        columns.join(", ")
+    ));
     stream.check("insert into wide (c0, c999) values (1, 2)");
     stream.check("insert into big select 1, decode(repeat('ab', 20000000), 'hex')");
 }

@@ -1,7 +1,9 @@
 //! The SQL surface. What must not depend on the way of installing runs twice, see [`on_both_installs`].
 
 mod ddl_log;
+mod dump;
 mod ids;
+mod init;
 mod install;
 mod publications;
 mod schema_log;

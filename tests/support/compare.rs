@@ -80,6 +80,7 @@ pub fn difference(source: &Database, target: &Database) -> Option<String> {
 }
 
 /// Waits until both databases are the same; what still differs after the deadline is in the panic.
+#[track_caller]
 pub fn assert_same(source: &Database, target: &Database) {
     wait_for(LONG, || match difference(source, target) {
         None => Ok(()),

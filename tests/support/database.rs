@@ -50,26 +50,31 @@ impl Database {
     }
 
     /// A session of its own; needed for transactions and for `set`.
+    #[track_caller]
     pub fn session(&self) -> Session {
         Session::open(&self.server, &self.name)
     }
 
     /// Runs statements in a session of their own.
+    #[track_caller]
     pub fn execute(&self, sql: &str) {
         self.session().execute(sql);
     }
 
     /// The error that the statements end with, as `SQLSTATE message`.
+    #[track_caller]
     pub fn error(&self, sql: &str) -> String {
         self.session().error(sql)
     }
 
     /// The one value of the one row, as text; NULL is "".
+    #[track_caller]
     pub fn value(&self, sql: &str) -> String {
         self.session().value(sql)
     }
 
     /// All rows, as text; NULL is "".
+    #[track_caller]
     pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         self.session().rows(sql)
     }
@@ -82,6 +87,7 @@ impl Database {
     }
 
     /// Waits until `slot` is confirmed past everything that is committed at this moment.
+    #[track_caller]
     pub fn wait_confirmed(&self, slot: &str) {
         let mut session = self.session();
         let now = session.value("select pg_current_wal_lsn()");
@@ -111,6 +117,7 @@ impl Drop for Database {
 }
 
 impl Session {
+    #[track_caller]
     fn open(server: &Server, database: &str) -> Session {
         let client = server.connect(database);
         Session {
@@ -120,17 +127,22 @@ impl Session {
     }
 
     /// Runs statements.
+    #[track_caller]
     pub fn execute(&mut self, sql: &str) {
-        self.client.batch_execute(sql).unwrap_or_else(|error| panic!("{}\nin: {sql}", describe(&error)));
+        if let Err(error) = self.client.batch_execute(sql) {
+            panic!("{}\nin: {sql}", describe(&error));
+        }
     }
 
     /// The error that the statements end with, as `SQLSTATE message`.
+    #[track_caller]
     pub fn error(&mut self, sql: &str) -> String {
         let Err(error) = self.client.batch_execute(sql) else { panic!("no error from: {sql}") };
         describe(&error)
     }
 
     /// The one value of the one row, as text; NULL is "".
+    #[track_caller]
     pub fn value(&mut self, sql: &str) -> String {
         let mut rows = self.rows(sql);
         assert!(rows.len() == 1 && rows[0].len() == 1, "not one value but {rows:?}\nfrom: {sql}");
@@ -138,9 +150,12 @@ impl Session {
     }
 
     /// All rows, as text; NULL is "".
+    #[track_caller]
     pub fn rows(&mut self, sql: &str) -> Vec<Vec<String>> {
-        let messages = self.client.simple_query(sql);
-        let messages = messages.unwrap_or_else(|error| panic!("{}\nin: {sql}", describe(&error)));
+        let messages = match self.client.simple_query(sql) {
+            Ok(messages) => messages,
+            Err(error) => panic!("{}\nin: {sql}", describe(&error)),
+        };
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -158,6 +173,7 @@ impl Session {
     }
 
     /// Polls closely until a condition holds, and tells how long that took.
+    #[track_caller]
     pub fn time_until(&mut self, condition: &str, deadline: Duration) -> Duration {
         let start = Instant::now();
         while !self.holds(condition) {

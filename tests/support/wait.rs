@@ -8,11 +8,13 @@ pub const SOON: Duration = Duration::from_secs(20);
 pub const LONG: Duration = Duration::from_secs(120);
 
 /// Looks until `seen` answers something, and gives that back; panics after `deadline`, saying `what` did not happen.
+#[track_caller]
 pub fn wait_until<T>(what: &str, deadline: Duration, mut seen: impl FnMut() -> Option<T>) -> T {
     wait_for(deadline, || seen().ok_or_else(|| format!("{what}: not seen")))
 }
 
 /// Looks until `seen` is content; panics after `deadline` with what it last complained about.
+#[track_caller]
 pub fn wait_for<T>(deadline: Duration, mut seen: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     let mut pause = Duration::from_millis(2);

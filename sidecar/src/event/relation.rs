@@ -19,7 +19,7 @@ pub enum ReplicaIdentity {
 pub struct Column {
     /// Name as in the catalogue, unquoted.
     pub name: Box<str>,
-    /// `pg_type.oid` at the source.
+    /// `pg_type.oid` at the source; for a domain over a built-in type, that of the type below it.
     pub type_oid: u32,
     /// Type as `format_type` prints it at the source: `character varying(10)`, `public.mood[]`.
     pub type_name: Box<str>,

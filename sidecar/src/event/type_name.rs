@@ -1,8 +1,5 @@
 //! Names of built-in types as `format_type` prints them, so that the stream says `character varying(10)` as the catalogue does.
 
-/// First oid that a user's type can have; below it types are built in and keep their oids for ever.
-pub const FIRST_USER_OID: u32 = 16_384;
-
 /// The type's name with its modifier; `None` for a type that is not built in.
 pub fn built_in(oid: u32, modifier: i32) -> Option<String> {
     if let Some(element) = array_element(oid) {
@@ -72,6 +69,31 @@ fn interval(modifier: i32) -> String {
 pub fn is_number(oid: u32) -> bool {
     // int8 int2 int4 oid float4 float8 numeric
     matches!(oid, 20 | 21 | 23 | 26 | 700 | 701 | 1700)
+}
+
+/// The built-in scalar type of that internal name (`pg_type.typname`).
+pub fn internal(name: &str) -> Option<u32> {
+    const ALIASES: [(&str, u32); 17] = [
+        ("bool", 16),
+        ("int8", 20),
+        ("int2", 21),
+        ("int4", 23),
+        ("char", 18),
+        ("float4", 700),
+        ("float8", 701),
+        ("bpchar", 1042),
+        ("varchar", 1043),
+        ("time", 1083),
+        ("timestamp", 1114),
+        ("timestamptz", 1184),
+        ("interval", 1186),
+        ("timetz", 1266),
+        ("bit", 1560),
+        ("varbit", 1562),
+        ("numeric", 1700),
+    ];
+    let simple = SIMPLE.iter().find(|(_, simple)| *simple == name).map(|(oid, _)| *oid);
+    ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, oid)| *oid).or(simple)
 }
 
 fn array_element(oid: u32) -> Option<u32> {

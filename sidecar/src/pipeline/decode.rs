@@ -24,8 +24,15 @@ use crate::event::{
 #[derive(Debug, Default)]
 pub struct Decoder {
     relations: HashMap<u32, Arc<Relation>>,
-    types: HashMap<u32, Box<str>>,
+    types: HashMap<u32, Described>,
     in_transaction: bool,
+}
+
+/// A type that is not built in: its name and, for a domain, the built-in type below it.
+#[derive(Debug)]
+struct Described {
+    name: Box<str>,
+    base: Option<u32>,
 }
 
 /// A message that does not follow the protocol.
@@ -156,7 +163,7 @@ impl Decoder {
             let key = input.u8()? & 1 == 1;
             let name = input.text()?;
             let (type_oid, modifier) = (input.u32()?, input.u32()? as i32);
-            columns.push(Column { name, type_oid, type_name: self.type_name(type_oid, modifier), key });
+            columns.push(self.column(name, type_oid, modifier, key));
         }
         input.end()?;
         self.relations.insert(oid, Arc::new(Relation { oid, schema, name, identity, columns }));
@@ -167,23 +174,40 @@ impl Decoder {
         let oid = input.u32()?;
         let (schema, name) = (input.text()?, input.text()?);
         input.end()?;
-        let (name, suffix) = match name.strip_prefix('_') {
-            Some(element) => (element, "[]"),
-            None => (&*name, ""),
+        // The server names the type below a domain, so a built-in one here means a domain.
+        let built_in = matches!(&*schema, "" | "pg_catalog").then(|| type_name::internal(&name)).flatten();
+        let described = match built_in.and_then(|base| Some((base, type_name::built_in(base, -1)?))) {
+            Some((base, name)) => Described { name: name.into(), base: Some(base) },
+            None => Described { name: qualified(&schema, &name).into(), base: None },
         };
-        let qualified = match &*schema {
-            "" | "pg_catalog" | "public" => format!("{}{suffix}", quote(name)),
-            schema => format!("{}.{}{suffix}", quote(schema), quote(name)),
-        };
-        self.types.insert(oid, qualified.into());
+        self.types.insert(oid, described);
         Ok(())
     }
 
-    fn type_name(&self, oid: u32, modifier: i32) -> Box<str> {
-        type_name::built_in(oid, modifier)
+    fn column(&self, name: Box<str>, type_oid: u32, modifier: i32, key: bool) -> Column {
+        let described = self.types.get(&type_oid);
+        let type_name = type_name::built_in(type_oid, modifier)
             .map(Into::into)
-            .or_else(|| self.types.get(&oid).cloned())
-            .unwrap_or_else(|| oid.to_string().into())
+            .or_else(|| described.map(|described| described.name.clone()))
+            .unwrap_or_else(|| type_oid.to_string().into());
+        Column {
+            name,
+            type_oid: described.and_then(|described| described.base).unwrap_or(type_oid),
+            type_name,
+            key,
+        }
+    }
+}
+
+/// A user's type as `format_type` has it when `public` is in the search path. An array type is its element's name after an underscore.
+fn qualified(schema: &str, name: &str) -> String {
+    let (name, suffix) = match name.strip_prefix('_') {
+        Some(element) => (element, "[]"),
+        None => (name, ""),
+    };
+    match schema {
+        "" | "pg_catalog" | "public" => format!("{}{suffix}", quote(name)),
+        schema => format!("{}.{}{suffix}", quote(schema), quote(name)),
     }
 }
 

@@ -74,6 +74,28 @@ fn a_transaction_comes_out_as_it_went_in() {
 }
 
 #[test]
+fn users_types_have_their_names() {
+    let describe = |oid: u32, schema: &str, name: &str| {
+        message(|out| {
+            out.put_u8(b'Y');
+            out.put_u32(oid);
+            out.put_slice(format!("{schema}\0{name}\0").as_bytes());
+        })
+    };
+    let mut decoder = Decoder::default();
+    for (oid, schema, name, type_name, base) in [
+        (20_000, "public", "mood", "mood", 20_000),
+        (20_001, "app", "_Mood", "app.\"Mood\"[]", 20_001),
+        (20_002, "", "int4", "integer", 23),
+        (20_003, "pg_catalog", "timestamptz", "timestamp with time zone", 1184),
+    ] {
+        decoder.decode(Lsn(1), describe(oid, schema, name)).expect("a type");
+        let column = decoder.column("c".into(), oid, -1, false);
+        assert_eq!((&*column.type_name, column.type_oid), (type_name, base));
+    }
+}
+
+#[test]
 fn a_keepalive_counts_only_between_transactions() {
     let mut decoder = Decoder::default();
     assert!(matches!(decoder.keepalive(Lsn(9)), Some(Event::Keepalive(Lsn(9)))));

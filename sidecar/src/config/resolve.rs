@@ -1,0 +1,377 @@
+//! From settings to what a command needs: the checks that look at more than one value.
+
+use std::time::Duration;
+
+use super::plan::{
+    Backoff, BatchLimits, DdlConflict, DdlRole, DisableTriggers, Filter, OnConflict, Origin, Plan,
+    PostgresTarget, Source, Target,
+};
+use super::setting::{Feature, Scope};
+use super::table::SETTINGS;
+use super::value::Value;
+use super::{Problems, Settings};
+use crate::postgres::conninfo::ConnInfo;
+
+/// Where `init` and `destroy` go when nothing says otherwise.
+pub const DEFAULT_URL: &str = "postgres://postgres:postgres@localhost?sslmode=disable";
+
+const SOURCE_URL: &str = "--source-url, PGSTREAM_POSTGRES_LISTENER_URL or source.postgres.url";
+const TARGET_URL: &str = "--target-url, PGSTREAM_POSTGRES_WRITER_TARGET_URL or target.postgres.url";
+
+/// Said where transformation rules are given.
+pub const NO_TRANSFORMERS: &str = "this build does not have transformers: leave the transformation rules out";
+
+/// What `init`, `destroy` and `status` need.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The source database.
+    pub url: ConnInfo,
+    /// The slot named by the user.
+    pub slot: Option<String>,
+    /// Output plugin of a new slot.
+    pub plugin: String,
+}
+
+/// How to log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// trace .. panic
+    pub level: String,
+    /// One JSON object a line.
+    pub json: bool,
+    /// Colours, where the terminal has them.
+    pub color: bool,
+}
+
+impl Settings {
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.given.get(key).map(|given| &given.value)
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        match self.value(key)? {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn flag(&self, key: &str) -> Option<bool> {
+        match self.value(key)? {
+            Value::Bool(flag) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    fn number(&self, key: &str) -> Option<u64> {
+        match self.value(key)? {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn duration(&self, key: &str) -> Option<Duration> {
+        match self.value(key)? {
+            Value::Duration(duration) => Some(*duration),
+            _ => None,
+        }
+    }
+
+    fn list(&self, key: &str) -> Vec<String> {
+        match self.value(key) {
+            Some(Value::List(list)) => list.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn url(&self, key: &str) -> Option<&ConnInfo> {
+        match self.value(key)? {
+            Value::Postgres(url) => Some(url),
+            _ => None,
+        }
+    }
+
+    /// How to log; usable even when something else is wrong.
+    pub fn logging(&self) -> Logging {
+        Logging {
+            level: self.text("logging.level").unwrap_or("info").to_owned(),
+            json: self.text("logging.format.type") == Some("json"),
+            color: self.flag("logging.format.no_color") != Some(true),
+        }
+    }
+
+    /// What `init` and `destroy` need: a URL, by default [`DEFAULT_URL`].
+    pub fn setup(&self) -> Result<Setup, Problems> {
+        if !self.problems.is_empty() {
+            return Err(Problems(self.problems.clone()));
+        }
+        let default = || DEFAULT_URL.parse().map_err(|error| Problems(vec![format!("{error}")]));
+        self.source().map_or_else(|| default().map(|url| self.setup_at(url)), Ok)
+    }
+
+    /// The source as far as it was given.
+    pub fn source(&self) -> Option<Setup> {
+        let url = self.url("source.postgres.url").or_else(|| self.url("source.postgres.snapshot.url"))?;
+        Some(self.setup_at(url.clone()))
+    }
+
+    fn setup_at(&self, url: ConnInfo) -> Setup {
+        Setup {
+            url,
+            slot: self.text("source.postgres.replication.replication_slot").map(str::to_owned),
+            plugin: self.text("source.postgres.replication.plugin.name").unwrap_or("auto").to_owned(),
+        }
+    }
+
+    /// What `run` needs, or everything that is wrong.
+    pub fn plan(&self) -> Result<Plan, Problems> {
+        let mut problems = self.problems.clone();
+        let source = self.plan_source(&mut problems);
+        let target = self.plan_target(&mut problems);
+        self.refuse_features(&mut problems);
+        let filter = Filter {
+            include: self.list("modifiers.filter.include_tables"),
+            exclude: self.list("modifiers.filter.exclude_tables"),
+        };
+        if !filter.include.is_empty() && !filter.exclude.is_empty() {
+            problems.push(format!(
+                "{}: not together with modifiers.filter.include_tables: give one of the two",
+                self.origin("modifiers.filter.exclude_tables")
+            ));
+        }
+        match (source, target) {
+            (Some(source), Some(target)) if problems.is_empty() => {
+                let grace = self.duration("grace_period").unwrap_or(Duration::from_secs(30));
+                Ok(Plan { source, target, filter, retry: self.backoff(), grace })
+            }
+            _ => Err(Problems(problems)),
+        }
+    }
+
+    /// Settings that ask for something harmless that this build does not have.
+    pub fn missing(&self) -> Vec<String> {
+        self.asked()
+            .filter_map(|(scope, origin)| match scope {
+                Scope::Missing(what) => {
+                    Some(format!("{origin}: this build does not have {what}; it has no effect"))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Settings that were given and are not off, in the table's order.
+    fn asked(&self) -> impl Iterator<Item = (Scope, &str)> {
+        SETTINGS.iter().filter_map(|setting| {
+            let given = self.given.get(setting.key)?;
+            let off = match &given.value {
+                Value::Bool(on) => !on,
+                Value::List(list) => list.is_empty(),
+                _ => false,
+            };
+            (!off).then_some((setting.scope, given.origin.as_str()))
+        })
+    }
+
+    fn origin(&self, key: &str) -> String {
+        self.given.get(key).map(|given| given.origin.clone()).unwrap_or_default()
+    }
+
+    /// Whether a Kafka side is given. `PGSTREAM_KAFKA_SERVERS` names both sides: `shared` says whether it counts for this one.
+    fn kafka(&self, key: &str, shared: bool) -> bool {
+        self.given.get(key).is_some_and(|given| shared || !given.origin.ends_with("PGSTREAM_KAFKA_SERVERS"))
+    }
+
+    fn plan_source(&self, problems: &mut Vec<String>) -> Option<Source> {
+        let postgres = self.source();
+        let kafka = self.kafka("source.kafka.servers", postgres.is_none());
+        let mut found = Vec::new();
+        found.extend(postgres.is_some().then_some("postgres"));
+        found.extend(kafka.then_some("kafka"));
+        match (self.chosen.source, found.as_slice()) {
+            (Some("kafka"), _) | (None, ["kafka"]) => problems.push(lacks("source", Feature::Kafka)),
+            (None, []) => problems.push(format!("need at least one listener configured: give {SOURCE_URL}")),
+            (Some(_), _) if postgres.is_none() => {
+                problems.push(format!("--source postgres: no URL: give {SOURCE_URL}"))
+            }
+            (None, [_, _, ..]) => {
+                problems.push(too_many("listener", &found));
+            }
+            (Some(_), _) | (None, [_]) => {}
+        }
+        postgres.map(|setup| Source { url: setup.url, slot: setup.slot })
+    }
+
+    fn plan_target(&self, problems: &mut Vec<String>) -> Option<Target> {
+        let others = [
+            "target.postgres.url",
+            "target.search.url",
+            "target.search.elasticsearch_url",
+            "target.webhooks.subscriptions.store.url",
+        ];
+        let shared = self.source().is_some() && others.iter().all(|key| self.value(key).is_none());
+        let found: Vec<&str> = [
+            ("postgres", self.value(others[0]).is_some()),
+            ("kafka", self.kafka("target.kafka.servers", shared)),
+            ("opensearch", self.value(others[1]).is_some()),
+            ("elasticsearch", self.value(others[2]).is_some()),
+            ("webhooks", self.value(others[3]).is_some()),
+            ("stdout", self.flag("target.stdout") == Some(true)),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect();
+        let target = match (self.chosen.target, found.as_slice()) {
+            (Some(chosen), _) => chosen,
+            (None, []) => "stdout",
+            (None, [one]) => one,
+            (None, _) => {
+                problems.push(format!(
+                    "only one processor can be configured at a time, found {}: {}",
+                    found.len(),
+                    found.join(", ")
+                ));
+                return None;
+            }
+        };
+        match target {
+            "stdout" => return Some(Target::Stdout),
+            "postgres" => match self.url("target.postgres.url") {
+                Some(url) => return Some(Target::Postgres(Box::new(self.postgres_target(url.clone())))),
+                None => problems.push(format!("--target postgres: no URL: give {TARGET_URL}")),
+            },
+            "kafka" => problems.push(lacks("target", Feature::Kafka)),
+            "webhooks" => problems.push(lacks("target", Feature::Webhooks)),
+            _ => problems.push(lacks("target", Feature::Search)),
+        }
+        None
+    }
+
+    fn postgres_target(&self, url: ConnInfo) -> PostgresTarget {
+        let limit = |key, default: usize| {
+            self.number(key)
+                .and_then(|number| usize::try_from(number).ok())
+                .filter(|number| *number > 0)
+                .unwrap_or(default)
+        };
+        PostgresTarget {
+            url,
+            batch: BatchLimits {
+                size: limit("target.postgres.batch.size", 5000),
+                bytes: limit("target.postgres.batch.max_bytes", 4 << 20),
+            },
+            on_conflict: match self.text("target.postgres.on_conflict_action") {
+                Some("update") => OnConflict::Update,
+                Some("nothing") => OnConflict::Nothing,
+                _ => OnConflict::Error,
+            },
+            disable_triggers: match self.flag("target.postgres.disable_triggers") {
+                Some(true) => DisableTriggers::Always,
+                Some(false) => DisableTriggers::Never,
+                None => DisableTriggers::Auto,
+            },
+            origin: if self.text("target.postgres.origin") == Some("none") {
+                Origin::None
+            } else {
+                Origin::Auto
+            },
+            ddl_role: if self.text("target.postgres.ddl_role") == Some("self") {
+                DdlRole::Login
+            } else {
+                DdlRole::Source
+            },
+            ddl_conflict: match self.text("target.postgres.ddl_conflict") {
+                Some("skip-if-equal") => DdlConflict::SkipIfEqual,
+                _ => DdlConflict::Stop,
+            },
+            ignore_ddl: self.flag("target.postgres.ignore_ddl") == Some(true),
+        }
+    }
+
+    /// The retry policy: the source's, else the target's, else the default.
+    fn backoff(&self) -> Backoff {
+        let key = |rest: &str| {
+            let [source, target] =
+                ["source", "target"].map(|side| format!("{side}.postgres.retry_policy.{rest}"));
+            if self.given.contains_key(source.as_str()) {
+                source
+            } else {
+                target
+            }
+        };
+        let attempts = |rest| self.number(&key(rest)).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        let mut backoff = Backoff {
+            initial: self
+                .duration(&key("exponential.initial_interval"))
+                .unwrap_or(Duration::from_millis(200)),
+            max: self.duration(&key("exponential.max_interval")).unwrap_or(Duration::from_secs(10)),
+            attempts: attempts("exponential.max_retries").unwrap_or(0),
+        };
+        if let Some(interval) =
+            self.duration(&key("constant.interval")).filter(|interval| !interval.is_zero())
+        {
+            backoff.initial = interval;
+            backoff.max = interval;
+            backoff.attempts = attempts("constant.max_retries").unwrap_or(backoff.attempts);
+        }
+        if self.flag(&key("disable_retries")) == Some(true) {
+            backoff.attempts = 1;
+        }
+        backoff.max = backoff.max.max(backoff.initial);
+        backoff
+    }
+
+    /// The PostgreSQL target, when one is given.
+    pub fn target_url(&self) -> Option<&ConnInfo> {
+        self.url("target.postgres.url")
+    }
+
+    /// Whether transformation rules are given.
+    pub fn has_rules(&self) -> bool {
+        ["modifiers.transformations.rules_file", "modifiers.transformations.table_transformers"]
+            .iter()
+            .any(|key| !matches!(self.value(key), None | Some(Value::Tree(false))))
+    }
+
+    fn refuse_features(&self, problems: &mut Vec<String>) {
+        if self.wants_snapshot() {
+            let instead = "use mode replication and leave the snapshot settings out";
+            problems.push(format!("this build does not have snapshots: {instead}"));
+        }
+        if self.has_rules() {
+            problems.push(NO_TRANSFORMERS.into());
+        }
+        for (scope, origin) in self.asked() {
+            if let Scope::Refused(what) = scope {
+                problems.push(format!("{origin}: this build does not have {what}"));
+            }
+        }
+    }
+
+    /// Whether existing rows are to be copied: the mode says so, or, where it says nothing, the tables to copy are named.
+    fn wants_snapshot(&self) -> bool {
+        let named = |key: &str| self.given.get(key).is_some_and(|given| given.origin.starts_with("--"));
+        if named("source.postgres.snapshot.tables")
+            || named("source.postgres.snapshot.schema.pgdump_pgrestore.dump_file")
+        {
+            return true;
+        }
+        match self.text("source.postgres.mode") {
+            Some(mode) => mode != "replication",
+            None => {
+                self.flag("source.postgres.snapshot.enabled") == Some(true)
+                    || ["url", "tables", "excluded_tables"].iter().any(|rest| {
+                        self.given.contains_key(format!("source.postgres.snapshot.{rest}").as_str())
+                    })
+            }
+        }
+    }
+}
+
+fn too_many(what: &str, found: &[&str]) -> String {
+    format!("only one {what} can be configured at a time, found {}: {}", found.len(), found.join(", "))
+}
+
+fn lacks(side: &str, feature: Feature) -> String {
+    let only = if side == "source" { "postgres" } else { "postgres or stdout" };
+    format!("this build does not have {} as a {side}: use {only}", feature.name())
+}

@@ -1,0 +1,293 @@
+//! The whole way from what was typed to a plan.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::plan::{DisableTriggers, OnConflict, Target};
+use super::*;
+
+const SOURCE: &str = "postgres://postgres:hunter2@localhost:5432?sslmode=disable";
+const TARGET: &str = "postgres://postgres:hunter2@localhost:7654?sslmode=disable";
+
+/// A file that is removed with its folder.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let unique = format!("pgstream-config-{}-{:?}", std::process::id(), std::thread::current().id());
+        let folder = std::env::temp_dir().join(unique.replace(['(', ')'], ""));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("a file");
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = self.0.parent().map(std::fs::remove_dir_all);
+    }
+}
+
+fn env(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn flag(name: &'static str, key: &'static str, value: &str) -> Flag {
+    Flag { name, key, value: value.to_owned() }
+}
+
+fn from_file(name: &str, text: &str) -> Settings {
+    let file = File::new(name, text);
+    read(Some(&file.0), &Environment::new(), Chosen::default(), Vec::new())
+}
+
+fn from_env(pairs: &[(&str, &str)]) -> Settings {
+    read(None, &env(pairs), Chosen::default(), Vec::new())
+}
+
+fn problems(settings: &Settings) -> Vec<String> {
+    let problems = settings.plan().expect_err("a plan was made").0;
+    assert!(problems.iter().all(|problem| !problem.contains("hunter2")), "{problems:?}");
+    let folder = std::env::temp_dir().display().to_string();
+    let short = |problem: String| match problem.strip_prefix(&folder) {
+        Some(rest) => rest.splitn(3, '/').nth(2).unwrap_or_default().to_owned(),
+        None => problem,
+    };
+    problems.into_iter().map(short).collect()
+}
+
+#[test]
+fn the_tutorial_as_env_and_as_yaml_is_one_plan() {
+    let as_env = from_file(
+        "pg2pg.env",
+        &format!(
+            "# Listener config\nPGSTREAM_POSTGRES_LISTENER_URL=\"{SOURCE}\"\n\
+             PGSTREAM_POSTGRES_REPLICATION_SLOT_NAME=pgstream_tutorial_slot\n\n\
+             PGSTREAM_POSTGRES_WRITER_TARGET_URL=\"{TARGET}\"\nPGSTREAM_POSTGRES_WRITER_BATCH_SIZE=25\n\
+             PGSTREAM_POSTGRES_WRITER_BATCH_TIMEOUT=5s\nPGSTREAM_POSTGRES_WRITER_DISABLE_TRIGGERS=true\n\
+             PGSTREAM_POSTGRES_WRITER_ON_CONFLICT_ACTION=update\n\
+             PGSTREAM_POSTGRES_WRITER_SCHEMALOG_STORE_URL=\"{SOURCE}\"\n"
+        ),
+    );
+    let as_yaml = from_file(
+        "pg2pg.yaml",
+        &format!(
+            "source:\n  postgres:\n    url: \"{SOURCE}\"\n    mode: replication\n    replication:\n      \
+             replication_slot: \"pgstream_tutorial_slot\"\ntarget:\n  postgres:\n    url: \"{TARGET}\"\n    batch:\n      \
+             timeout: 5000 # milliseconds\n      size: 25\n    disable_triggers: true\n    on_conflict_action: \"update\"\n    \
+             schema_log_store_url: \"{SOURCE}\"\n"
+        ),
+    );
+    let [as_env, as_yaml] = [as_env, as_yaml].map(|settings| settings.plan().expect("a plan"));
+    assert_eq!(format!("{as_env:?}"), format!("{as_yaml:?}"));
+    assert!(!format!("{as_env:?}").contains("hunter2"));
+    assert_eq!(as_env.source.slot.as_deref(), Some("pgstream_tutorial_slot"));
+    let Target::Postgres(target) = as_env.target else { panic!("another target") };
+    assert_eq!(target.batch.size, 25);
+    assert_eq!(target.on_conflict, OnConflict::Update);
+    assert_eq!(target.disable_triggers, DisableTriggers::Always);
+}
+
+#[test]
+fn flags_win_over_environment_over_file() {
+    let file = File::new(
+        "a.env",
+        &format!(
+            "PGSTREAM_POSTGRES_LISTENER_URL={SOURCE}\nPGSTREAM_POSTGRES_REPLICATION_SLOT_NAME=file\nPGSTREAM_LOG_LEVEL=warn\n"
+        ),
+    );
+    let environment =
+        env(&[("PGSTREAM_POSTGRES_REPLICATION_SLOT_NAME", "environment"), ("PGSTREAM_LOG_LEVEL", "debug")]);
+    let flags = vec![flag("--log-level", "logging.level", "trace")];
+    let settings = read(Some(&file.0), &environment, Chosen::default(), flags);
+    assert_eq!(settings.logging().level, "trace");
+    assert_eq!(settings.plan().expect("a plan").source.slot.as_deref(), Some("environment"));
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_given() {
+    let settings =
+        from_env(&[("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE), ("PGSTREAM_POSTGRES_WRITER_TARGET_URL", "")]);
+    assert!(matches!(settings.plan().expect("a plan").target, Target::Stdout));
+    let flags = vec![flag("--source-url", "source.postgres.url", "")];
+    let settings = read(None, &Environment::new(), Chosen::default(), flags);
+    assert_eq!(problems(&settings)[0], "--source-url: the value is empty");
+}
+
+#[test]
+fn all_problems_of_a_file_at_once() {
+    let settings = from_file(
+        "bad.env",
+        "PGSTREAM_POSTGRES_LISTENR_URL=postgres://u:hunter2@h/d\nPGSTREAM_POSTGRES_WRITER_BATCH_TIMEOUT=5 parsecs\nnot a line\n\
+         PGSTREAM_POSTGRES_WRITER_BATCH_BYTES=5 apples\nPGSTREAM_POSTGRES_WRITER_TARGET_URL=mysql://u:hunter2@h\nFOO=1\n",
+    );
+    let expected = [
+        "bad.env:1: unknown variable PGSTREAM_POSTGRES_LISTENR_URL (did you mean PGSTREAM_POSTGRES_LISTENER_URL?)",
+        "bad.env:3: expected NAME=value",
+        "bad.env:6: unknown variable FOO",
+        "bad.env:2: PGSTREAM_POSTGRES_WRITER_BATCH_TIMEOUT: \"5 parsecs\" is not a duration (5s, 250ms, 1m30s; a bare number is milliseconds)",
+        "bad.env:4: PGSTREAM_POSTGRES_WRITER_BATCH_BYTES: \"5 apples\" is not a size (64MiB, 1MB; a bare number is bytes)",
+        "bad.env:5: PGSTREAM_POSTGRES_WRITER_TARGET_URL: not a PostgreSQL URL: it must start with postgres:// or postgresql://",
+        "need at least one listener configured: give --source-url, PGSTREAM_POSTGRES_LISTENER_URL or source.postgres.url",
+    ];
+    let found = problems(&settings);
+    for line in expected {
+        assert!(found.iter().any(|problem| problem == line), "missing: {line}\nin {found:#?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn two_sources_and_two_targets_are_both_named() {
+    let settings = from_env(&[
+        ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE),
+        ("PGSTREAM_KAFKA_READER_SERVERS", "localhost:9092"),
+        ("PGSTREAM_POSTGRES_WRITER_TARGET_URL", TARGET),
+        ("PGSTREAM_OPENSEARCH_STORE_URL", "http://admin:hunter2@localhost:9200"),
+    ]);
+    let expected = [
+        "only one listener can be configured at a time, found 2: postgres, kafka",
+        "only one processor can be configured at a time, found 2: postgres, opensearch",
+    ];
+    assert_eq!(problems(&settings), expected);
+}
+
+#[test]
+fn a_flag_chooses_among_what_a_file_names() {
+    let variables = env(&[
+        ("PGSTREAM_KAFKA_READER_SERVERS", "localhost:9092"),
+        ("PGSTREAM_OPENSEARCH_STORE_URL", "http://localhost:9200"),
+    ]);
+    let chosen = Chosen { source: Some("postgres"), target: Some("stdout") };
+    let flags = vec![flag("--source-url", "source.postgres.url", SOURCE)];
+    let plan = read(None, &variables, chosen, flags).plan().expect("a plan");
+    assert!(matches!(plan.target, Target::Stdout));
+}
+
+#[test]
+fn what_this_build_does_not_have_is_said_in_a_line() {
+    let source = ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE);
+    for (variable, value, line) in [
+        (
+            "PGSTREAM_KAFKA_WRITER_SERVERS",
+            "k:9092",
+            "this build does not have Kafka as a target: use postgres or stdout",
+        ),
+        (
+            "PGSTREAM_KAFKA_SERVERS",
+            "k:9092",
+            "this build does not have Kafka as a target: use postgres or stdout",
+        ),
+        (
+            "PGSTREAM_POSTGRES_SNAPSHOT_TABLES",
+            "*",
+            "this build does not have snapshots: use mode replication and leave the snapshot settings out",
+        ),
+        (
+            "PGSTREAM_POSTGRES_LISTENER_INITIAL_SNAPSHOT_ENABLED",
+            "true",
+            "this build does not have snapshots: use mode replication and leave the snapshot settings out",
+        ),
+        (
+            "PGSTREAM_TRANSFORMER_RULES_FILE",
+            "x.yaml",
+            "this build does not have transformers: leave the transformation rules out",
+        ),
+        (
+            "PGSTREAM_WEBHOOK_SUBSCRIPTION_STORE_URL",
+            TARGET,
+            "this build does not have webhooks as a target: use postgres or stdout",
+        ),
+    ] {
+        assert_eq!(problems(&from_env(&[source, (variable, value)])), [line], "{variable}");
+    }
+    let kafka =
+        from_env(&[("PGSTREAM_KAFKA_SERVERS", "k:9092"), ("PGSTREAM_POSTGRES_WRITER_TARGET_URL", TARGET)]);
+    assert_eq!(problems(&kafka), ["this build does not have Kafka as a source: use postgres"]);
+}
+
+#[test]
+fn snapshot_settings_next_to_mode_replication_are_of_no_concern() {
+    let text = format!(
+        "source:\n  postgres:\n    url: \"{SOURCE}\"\n    mode: replication\n\tsnapshot:\n      mode: full\n      tables: [\"*\"]\n      \
+         recorder:\n        repeatable_snapshots: true\n        postgres_url: \"{SOURCE}\"\nmodifiers:\n  injector:\n    enabled: true\n"
+    );
+    assert!(from_file("x.yml", &text).plan().is_ok());
+}
+
+#[test]
+fn unknown_variables_of_the_process_are_warnings() {
+    let settings = from_env(&[
+        ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE),
+        ("PGSTREAM_POSTGRES_LISTENER_URI", "x"),
+        ("HOME", "/"),
+    ]);
+    assert!(settings.plan().is_ok());
+    let expected =
+        "unknown variable PGSTREAM_POSTGRES_LISTENER_URI (did you mean PGSTREAM_POSTGRES_LISTENER_URL?)";
+    assert_eq!(settings.warnings(), [expected]);
+}
+
+#[test]
+fn every_variable_of_the_tutorials_is_known() {
+    for name in [
+        "POSTGRES_LISTENER_INITIAL_SNAPSHOT_ENABLED",
+        "POSTGRES_INITIAL_SNAPSHOT_STORE_URL",
+        "POSTGRES_INITIAL_SNAPSHOT_TABLES",
+        "KAFKA_WRITER_BATCH_BYTE",
+        "KAFKA_COMMIT_BACKOFF_INITIAL_INTERVAL",
+        "KAFKA_COMMIT_BACKOFF_MAX_INTERVAL",
+        "SEARCH_STORE_URL",
+        "TRANSLATOR_ENABLED",
+        "TRANSLATOR_STORE_POSTGRES_URL",
+        "POSTGRES_SNAPSHOT_BATCH_PAGE_SIZE",
+        "SEARCH_INDEXER_CLEANUP_EXP_BACKOFF_INITIAL_INTERVAL",
+        "SEARCH_INDEXER_CLEANUP_BACKOFF_MAX_RETRIES",
+        "KAFKA_SERVERS",
+    ] {
+        assert!(setting::is_variable(&format!("{PREFIX}{name}")), "{name}");
+    }
+}
+
+#[test]
+fn include_and_exclude_exclude_each_other() {
+    let settings = from_env(&[
+        ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE),
+        ("PGSTREAM_FILTER_INCLUDE_TABLES", "a b.*"),
+        ("PGSTREAM_FILTER_EXCLUDE_TABLES", "c"),
+    ]);
+    assert_eq!(
+        problems(&settings),
+        ["PGSTREAM_FILTER_EXCLUDE_TABLES: not together with modifiers.filter.include_tables: give one of the two"]
+    );
+}
+
+#[test]
+fn retries() {
+    let backoff = |pairs: &[(&str, &str)]| {
+        let mut all = vec![("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE)];
+        all.extend(pairs);
+        from_env(&all).plan().expect("a plan").retry
+    };
+    assert_eq!(backoff(&[]).attempts, 0);
+    assert_eq!(backoff(&[("PGSTREAM_POSTGRES_LISTENER_DISABLE_RETRIES", "true")]).attempts, 1);
+    let target = backoff(&[("PGSTREAM_POSTGRES_WRITER_EXP_BACKOFF_MAX_RETRIES", "3")]);
+    assert_eq!(target.attempts, 3);
+    let constant = backoff(&[
+        ("PGSTREAM_POSTGRES_LISTENER_BACKOFF_INTERVAL", "2s"),
+        ("PGSTREAM_POSTGRES_LISTENER_BACKOFF_MAX_RETRIES", "7"),
+    ]);
+    assert_eq!(
+        (constant.initial, constant.max, constant.attempts),
+        (Duration::from_secs(2), Duration::from_secs(2), 7)
+    );
+}
+
+#[test]
+fn files_that_are_none() {
+    assert!(from_file("x.toml", "").problems()[0].ends_with("the name must end in .env, .yaml or .yml"));
+    let missing =
+        read(Some(Path::new("/nonexistent/x.env")), &Environment::new(), Chosen::default(), Vec::new());
+    assert!(missing.problems()[0].starts_with("/nonexistent/x.env: cannot be read"));
+}

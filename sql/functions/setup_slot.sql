@@ -1,0 +1,26 @@
+-- Step 4. Writes nothing: a slot cannot be made in a transaction that has written. An idle slot pgstream_* of pgoutput
+-- that has no row in pgstream.slots is left from an init that did not finish: it may be older than the publications.
+create or replace function pgstream.setup_slot(slot_name text, plugin text) returns pg_lsn
+    language plpgsql volatile security definer
+    set search_path = pg_catalog, pg_temp
+as $$
+declare
+    existing record;
+    start    pg_lsn;
+begin
+    select s.* into existing from pg_replication_slots as s where s.slot_name = setup_slot.slot_name;
+    if found then
+        if existing.slot_name not like 'pgstream\_%' or existing.plugin <> 'pgoutput'
+           or existing.database <> current_database() or existing.active
+           or exists (select from pgstream.slots as k where k.slot_name = setup_slot.slot_name) then
+            return existing.confirmed_flush_lsn;
+        end if;
+        perform pg_drop_replication_slot(setup_slot.slot_name::name);
+    end if;
+    select c.lsn into start
+    from pg_create_logical_replication_slot(
+        setup_slot.slot_name::name, case when setup_slot.plugin = 'wal2json' then 'wal2json' else 'pgoutput' end::name) as c;
+    return start;
+end
+$$;
+comment on function pgstream.setup_slot(text, text) is 'step 4 of setting up: the slot; answers where it starts';
