@@ -143,6 +143,9 @@ impl Replay {
         } else {
             self.script.statement(ddl)
         };
+        if parsed.is_none() && self.script.by_extension(ddl) {
+            return Ok(Plan { statements: Vec::new(), node: None });
+        }
         let Some(statement) = parsed else { return self.build(session, ddl).await };
         if text::is_made_from_query(&statement.node) {
             return Ok(Plan { statements: build::tables_made(ddl)?, node: None });
@@ -215,6 +218,13 @@ fn parents_first(mut events: Vec<Arc<Ddl>>) -> Vec<Arc<Ddl>> {
         let mut tree = events.split_off(start);
         let root = tree.pop();
         let mut behind = std::mem::take(&mut ordered);
+        // What an extension's script did, the target's own copy of the script does again.
+        if root
+            .as_ref()
+            .is_some_and(|root| matches!(root.command_tag.as_str(), "CREATE EXTENSION" | "ALTER EXTENSION"))
+        {
+            tree.clear();
+        }
         ordered.extend(root);
         ordered.extend(parents_first(tree));
         ordered.append(&mut behind);
