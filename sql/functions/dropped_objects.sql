@@ -9,7 +9,7 @@ as $$
         'type', d.object_type,
         'identity', d.object_identity,
         'schema', coalesce(d.schema_name, case when cardinality(d.address_names) > 2 then d.address_names[1] end),
-        'name', d.address_names[cardinality(d.address_names)],
+        'name', coalesce(d.object_name, d.address_names[cardinality(d.address_names)]),
         'names', d.address_names,
         'oid', d.objid,
         'pgstream_id', (select t.id || case when d.objsubid > 0 then '-' || d.objsubid else '' end
