@@ -80,7 +80,8 @@ pub async fn install(transaction: &Transaction<'_>) -> Result<()> {
     }
 }
 
-const OTHER_LOGIN: &str = "run it as the login that installed pgstream";
+/// What to do about a missing right on what is there already.
+pub const OTHER_LOGIN: &str = "run it as the login that installed pgstream";
 const EXTENSION_RIGHT: &str =
     "grant create on the database to this login, or run it as the owner of the database";
 const PLAIN_RIGHT: &str =

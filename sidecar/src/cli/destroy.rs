@@ -7,7 +7,7 @@ use super::output::{self, Spinner};
 use super::{Failure, Global, Source};
 use crate::config::resolve::Setup;
 use crate::config::Chosen;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::postgres::sql;
 use crate::{install, source::slot};
 
@@ -46,6 +46,11 @@ pub(super) async fn execute(
 async fn remove(setup: &Setup) -> Result<Option<String>> {
     let mut client = sql::connect(&setup.url).await?;
     client.batch_execute("set client_min_messages = warning").await.map_err(sql::of)?;
+    let foreign = "select exists (select from pg_catalog.pg_namespace \
+        where nspname = 'pgstream' and not pg_catalog.pg_has_role(nspowner, 'usage'))";
+    if has(&client, foreign).await? {
+        return Err(Error::fatal("schema pgstream belongs to another login").hint(install::OTHER_LOGIN));
+    }
     if has(&client, "select pg_catalog.to_regprocedure('pgstream.destroy(text)') is not null").await? {
         let row = client.query_one("select pgstream.destroy($1)", &[&setup.slot]).await.map_err(sql::of)?;
         let published =
