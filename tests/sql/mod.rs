@@ -3,6 +3,7 @@
 mod ddl_log;
 mod dump;
 mod ids;
+mod init;
 mod install;
 mod publications;
 mod schema_log;
