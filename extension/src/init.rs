@@ -28,15 +28,16 @@ use crate::pg::{self, Worker};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Whom a caller and its worker wait for in a circle that the server does not see: the caller itself, or somebody
-/// who waits for the caller's snapshot, holds a lock on a table that is still to be listed.
+/// who waits for the caller's snapshot, holds a lock on a table that is still to be listed. Listing needs a lock that
+/// goes with reading and writing; setting REPLICA IDENTITY needs the table alone.
 const DEADLOCK: &str = "
     select l.pid, c.oid::pg_catalog.regclass::pg_catalog.text
     from pg_catalog.pg_locks l
     join pg_catalog.pg_class c on c.oid = l.relation and c.relkind in ('r', 'p')
     where l.locktype = 'relation' and l.granted
       and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())
-      and l.mode in ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
-                     'AccessExclusiveLock')
+      and l.pid <> $1 and ($2 or l.mode in (
+          'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
       and not pgstream.is_system_schema(c.relnamespace::pg_catalog.regnamespace::pg_catalog.text)
       and not exists (
           select from pg_catalog.pg_publication_rel r
@@ -46,12 +47,10 @@ const DEADLOCK: &str = "
            or pg_catalog.pg_backend_pid() = any (pg_catalog.pg_blocking_pids(l.pid)))
     limit 1";
 
-/// Who holds the worker up, for the hint of a timeout.
-const BLOCKERS: &str = "
-    select pg_catalog.string_agg(coalesce('pid ' || b.pid, 'prepared transaction ' || b.xid), ', ')
-    from (select pid, xid from pgstream.setup_blockers($1::pg_catalog.text::pg_catalog.xid8)
-          union
-          select p, null from pg_catalog.unnest(pg_catalog.pg_blocking_pids($2)) p) b";
+/// What the worker tells that it does, and who holds a lock that it waits for.
+const ACTIVITY: &str = "
+    select a.query, (select pg_catalog.string_agg('pid ' || p, ', ') from pg_catalog.unnest(pg_catalog.pg_blocking_pids(a.pid)) p)
+    from pg_catalog.pg_stat_get_activity($1) a";
 
 /// What the worker is doing.
 #[derive(Clone, Copy)]
@@ -76,8 +75,6 @@ pub(crate) struct Job {
     replica_identity_full: bool,
     worker_pid: AtomicI32,
     stage: AtomicU32,
-    /// Transactions below this id must end before the lists are made; 0 while that is not known or no longer matters.
-    wait_for: AtomicU64,
     slot_made: AtomicBool,
     /// Where the slot starts.
     position: AtomicU64,
@@ -144,28 +141,23 @@ fn await_worker(worker: &mut Worker, timeout: Option<Interval>) -> Result<(), sp
 }
 
 fn timed_out(job: &Job, limit: Duration) -> Result<(), spi::Error> {
-    let before = job.wait_for.load(SeqCst).to_string();
-    let arguments = [before.as_str().into(), job.worker_pid.load(SeqCst).into()];
-    let hint = match read::<String>(BLOCKERS, &arguments)? {
-        Some(blockers) => format!("It waits for: {blockers}. End them, or give it a longer timeout."),
-        None => "Give it a longer timeout.".to_owned(),
-    };
+    read::<()>("select pg_catalog.pg_stat_clear_snapshot()", &[])?;
+    let told = first_row::<String, String>(ACTIVITY, &[job.worker_pid.load(SeqCst).into()])?;
+    let (doing, blockers) = told.unwrap_or_default();
+    let doing = doing.unwrap_or_else(|| job.stage().doing().to_owned());
+    let held_up = blockers.map(|blockers| format!(", held up by {blockers}")).unwrap_or_default();
     let message = format!("pgstream.init() was not done after {} s", limit.as_secs_f64());
-    let doing = job.stage().doing().to_string_lossy();
     ErrorReport::new(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, message, "pgstream_init")
-        .set_detail(format!("It was {doing}. What was made so far stays, except the slot; call it again."))
-        .set_hint(hint)
+        .set_detail(format!("It was {doing}{held_up}. What was made so far stays, except the slot."))
+        .set_hint("End what it waits for, or give it a longer timeout; then call it again.")
         .report(PgLogLevel::ERROR);
     Ok(())
 }
 
 fn refuse_deadlock(job: &Job) -> Result<(), spi::Error> {
     let Stage::Lists = job.stage() else { return Ok(()) };
-    let found = Spi::connect(|client| {
-        let mut rows = client.select(DEADLOCK, Some(1), &[])?;
-        let row = rows.next();
-        row.map(|row| Ok::<_, spi::Error>((row.get::<i32>(1)?, row.get::<String>(2)?))).transpose()
-    })?;
+    let arguments = [job.worker_pid.load(SeqCst).into(), job.replica_identity_full.into()];
+    let found = first_row::<i32, String>(DEADLOCK, &arguments)?;
     let Some((Some(pid), Some(table))) = found else { return Ok(()) };
     let code = PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED;
     if pid == pg::process_id() {
@@ -216,7 +208,6 @@ impl Job {
             replica_identity_full,
             worker_pid: AtomicI32::new(0),
             stage: AtomicU32::new(Stage::Starting as u32),
-            wait_for: AtomicU64::new(0),
             slot_made: AtomicBool::new(false),
             position: AtomicU64::new(0),
         }
@@ -241,10 +232,8 @@ impl Job {
         // A new id, taken after the commit: every transaction that may not have seen the publications is below it.
         let newest: Option<i64> =
             write("select pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8", &[]);
-        self.wait_for.store(newest.unwrap_or(0).unsigned_abs(), SeqCst);
         self.enter(Stage::Transactions);
-        self.await_transactions();
-        self.wait_for.store(0, SeqCst);
+        await_transactions(newest.unwrap_or_default());
 
         self.enter(Stage::Lists);
         write::<i32>("select pgstream.setup_lists($1)", &[self.replica_identity_full.into()]);
@@ -255,15 +244,6 @@ impl Job {
         self.enter(Stage::Schemas);
         write::<i32>("select pgstream.setup_schemas($1)", &[self.slot.as_str().into()]);
         self.stage.store(Stage::Done as u32, SeqCst);
-    }
-
-    fn await_transactions(&self) {
-        let blockers = format!("select 1 from pgstream.setup_blockers('{}')", self.wait_for.load(SeqCst));
-        let mut pause = Duration::from_millis(5);
-        while transaction(|| read::<i32>(&blockers, &[])).is_some() {
-            pg::wait(pause);
-            pause = (pause * 2).min(Duration::from_millis(200));
-        }
     }
 
     /// Must not write: a slot cannot be made in a transaction that has.
@@ -292,16 +272,29 @@ impl Job {
     }
 }
 
+/// Until all below that id have ended.
+fn await_transactions(newest: i64) {
+    let blockers = format!(
+        "select pg_catalog.string_agg(coalesce('pid ' || pid, query), ', ') from pgstream.setup_blockers('{newest}')"
+    );
+    let mut pause = Duration::from_millis(5);
+    while let Some(blockers) = transaction(|| read::<String>(&blockers, &[])) {
+        pg::report_activity(&format!("{}: {blockers}", Stage::Transactions.doing()));
+        pg::wait(pause);
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
 impl Stage {
-    const fn doing(self) -> &'static CStr {
+    const fn doing(self) -> &'static str {
         match self {
-            Self::Starting => c"waiting for its turn",
-            Self::Publications => c"making the publications",
-            Self::Transactions => c"waiting for transactions older than the publications",
-            Self::Lists => c"listing tables in the publications",
-            Self::Slot => c"making the slot, which waits for running transactions",
-            Self::Schemas => c"logging the schemas",
-            Self::Done => c"done",
+            Self::Starting => "waiting for its turn",
+            Self::Publications => "making the publications",
+            Self::Transactions => "waiting for transactions older than the publications",
+            Self::Lists => "listing tables in the publications",
+            Self::Slot => "making the slot, which waits for running transactions",
+            Self::Schemas => "logging the schemas",
+            Self::Done => "done",
         }
     }
 }
@@ -329,6 +322,21 @@ fn read<T: FromDatum + IntoDatum>(sql: &str, arguments: &[DatumWithOid]) -> Resu
     Spi::connect(|client| client.select(sql, Some(1), arguments)?.next().map_or(Ok(None), |row| row.get(1)))
 }
 
+/// The first two columns of the first row.
+fn first_row<A, B>(
+    sql: &str,
+    arguments: &[DatumWithOid],
+) -> Result<Option<(Option<A>, Option<B>)>, spi::Error>
+where
+    A: FromDatum + IntoDatum,
+    B: FromDatum + IntoDatum,
+{
+    Spi::connect(|client| {
+        let row = client.select(sql, Some(1), arguments)?.next();
+        row.map(|row| Ok((row.get(1)?, row.get(2)?))).transpose()
+    })
+}
+
 /// The same in a writing transaction of its own.
 fn write<T: FromDatum + IntoDatum>(sql: &str, arguments: &[DatumWithOid]) -> Option<T> {
     transaction(|| {
@@ -342,6 +350,7 @@ fn transaction<T>(body: impl FnOnce() -> Result<Option<T>, spi::Error>) -> Optio
     BackgroundWorker::transaction(AssertUnwindSafe(|| body().unwrap_or_else(|cause| error!("{cause}"))))
 }
 
+#[track_caller]
 fn fail(code: PgSqlErrorCode, message: impl Into<std::borrow::Cow<'static, str>>, hint: &str) -> ! {
     ErrorReport::new(code, message, "pgstream_init").set_hint(hint).report(PgLogLevel::ERROR);
     unreachable!("an error does not return")

@@ -7,7 +7,7 @@
 //!   Drop, error, exit of the backend ── SIGTERM ───> ends; drops a slot that it made and that is not ready
 //! ```
 
-use std::ffi::{c_int, CStr};
+use std::ffi::{c_int, CStr, CString};
 use std::ptr;
 use std::time::Duration;
 
@@ -196,7 +196,8 @@ pub(crate) fn set(name: &CStr, value: &CStr) {
 }
 
 /// What `pg_stat_activity` shows of the worker.
-pub(crate) fn report_activity(doing: &CStr) {
+pub(crate) fn report_activity(doing: &str) {
+    let doing = CString::new(doing).unwrap_or_default();
     // SAFETY: a C string, which the server copies.
     unsafe { pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, doing.as_ptr()) }
 }

@@ -1,8 +1,10 @@
 //! The SQL surface. What must not depend on the way of installing runs twice, see [`on_both_installs`].
 
 mod ddl_log;
+mod ddl_text;
 mod dump;
 mod ids;
+mod init;
 mod install;
 mod publications;
 mod schema_log;
