@@ -67,14 +67,11 @@ fn falls_by_cascade(object: &DdlObject, named: &[&str]) -> bool {
 
 /// The definitions of what the command made, in the server's order.
 fn definitions(ddl: &Ddl) -> Option<Vec<String>> {
-    let mut seen: Vec<(&str, u32)> = Vec::new();
-    let mut statements = Vec::new();
+    let mut statements: Vec<String> = Vec::new();
     for object in ddl.objects.iter().filter(|object| !object.dropped) {
-        if seen.contains(&(object.kind.as_str(), object.oid)) {
-            continue;
-        }
-        seen.push((&object.kind, object.oid));
         match (&object.definition, object.kind.as_str()) {
+            // The server names an object once for each thing it did to it.
+            (Some(definition), _) if statements.contains(definition) => {}
             (Some(definition), _) => statements.push(definition.clone()),
             (None, "table") => statements.push(create_table(described(ddl, object.oid)?)?),
             (None, "schema") => statements.push(format!("create schema {}", object.identity)),

@@ -59,13 +59,6 @@ pub(super) struct Replay {
     context: Context,
 }
 
-/// What to run for an event.
-struct Plan {
-    statements: Vec<String>,
-    /// The parsed text, when it was run (almost) as it is.
-    node: Option<NodeEnum>,
-}
-
 impl Replay {
     /// Takes an event and gives those that can be run now, in order. A command nested in another one comes before it in the stream but
     /// may need what it made: it waits, and runs behind it.
@@ -96,16 +89,16 @@ impl Replay {
         target: &PostgresTarget,
         ddl: &Ddl,
     ) -> Result<()> {
-        let plan = self.plan(session, ddl).await?;
+        let statements = self.plan(session, ddl).await?;
         if ddl.rewrite {
-            warn_of_rewrite(session, ddl, plan.node.as_ref()).await?;
+            warn_of_rewrite(session, ddl, &statements).await?;
         }
         let skip = target.ddl_conflict == DdlConflict::SkipIfEqual;
         if skip {
             session.own("savepoint pgstream_ddl")?;
         }
         self.context.enter(session, target, ddl).await?;
-        for sql in &plan.statements {
+        for sql in &statements {
             session.once(Step::Ddl { lsn: ddl.lsn, text: text::shown(ddl, sql) }, sql)?;
         }
         self.context.leave(session)?;
@@ -129,8 +122,8 @@ impl Replay {
         self.known.extend(tables.filter_map(Table::read).map(|table| (table.oid, table)));
     }
 
-    /// Decides what to run.
-    async fn plan(&mut self, session: &mut Session, ddl: &Ddl) -> Result<Plan> {
+    /// Decides what to run; nothing when it is not for us to do.
+    async fn plan(&mut self, session: &mut Session, ddl: &Ddl) -> Result<Vec<String>> {
         let Some(sql) = ddl.sql.as_deref().filter(|_| !ddl.partial) else {
             return self.build(session, ddl).await;
         };
@@ -138,26 +131,27 @@ impl Replay {
             match text::parse(sql, &ddl.settings) {
                 Some(mut statements) if statements.len() == 1 => statements.pop(),
                 // A newer server's syntax, perhaps: the target will say.
-                _ => return Ok(Plan { statements: vec![sql.to_owned()], node: None }),
+                _ => return Ok(vec![sql.to_owned()]),
             }
         } else {
             self.script.statement(ddl)
         };
+        if parsed.is_none() && self.script.by_extension(ddl) {
+            return Ok(Vec::new());
+        }
         let Some(statement) = parsed else { return self.build(session, ddl).await };
         if text::is_made_from_query(&statement.node) {
-            return Ok(Plan { statements: build::tables_made(ddl)?, node: None });
+            return build::tables_made(ddl);
         }
         if matches!(statement.node, NodeEnum::ReindexStmt(_)) {
-            return Ok(Plan { statements: Vec::new(), node: None });
+            return Ok(Vec::new());
         }
         let statement = text::in_transaction(statement, &ddl.settings);
-        let statements =
-            stored::with_stored_values(&statement.node, &ddl.tables).unwrap_or_else(|| vec![statement.text]);
-        Ok(Plan { statements, node: Some(statement.node) })
+        Ok(stored::with_stored_values(&statement.node, &ddl.tables).unwrap_or_else(|| vec![statement.text]))
     }
 
     /// Makes the statements from the event's descriptions. What a table was before is known from earlier events, else the target tells.
-    async fn build(&mut self, session: &mut Session, ddl: &Ddl) -> Result<Plan> {
+    async fn build(&mut self, session: &mut Session, ddl: &Ddl) -> Result<Vec<String>> {
         for after in ddl.tables.as_array().into_iter().flatten().filter_map(Table::read) {
             let known = self.known.contains_key(&after.oid);
             let now = if known { None } else { describe(session, &after.schema, &after.table).await? };
@@ -165,7 +159,7 @@ impl Replay {
         }
         let statements = build::statements(ddl, |oid| self.known.get(&oid))?;
         tracing::info!(command = %ddl.command_tag, lsn = %ddl.lsn, "replayed from the catalogue's description: the text is not known");
-        Ok(Plan { statements, node: None })
+        Ok(statements)
     }
 
     /// The target refused: goes on only where that is wished for and the target already is as the event would make it.
@@ -215,6 +209,13 @@ fn parents_first(mut events: Vec<Arc<Ddl>>) -> Vec<Arc<Ddl>> {
         let mut tree = events.split_off(start);
         let root = tree.pop();
         let mut behind = std::mem::take(&mut ordered);
+        // What an extension's script did, the target's own copy of the script does again.
+        if root
+            .as_ref()
+            .is_some_and(|root| matches!(root.command_tag.as_str(), "CREATE EXTENSION" | "ALTER EXTENSION"))
+        {
+            tree.clear();
+        }
         ordered.extend(root);
         ordered.extend(parents_first(tree));
         ordered.append(&mut behind);
@@ -223,18 +224,18 @@ fn parents_first(mut events: Vec<Arc<Ddl>>) -> Vec<Arc<Ddl>> {
 }
 
 /// A rewrite computes values for old rows, and no stream carries them. What cannot differ is passed over in silence.
-async fn warn_of_rewrite(session: &mut Session, ddl: &Ddl, node: Option<&NodeEnum>) -> Result<()> {
-    if let Some(node) = node {
-        let functions = stored::functions_of_rewrite(node);
-        let names: Vec<String> = functions.iter().map(|name| super::statement::literal(name)).collect();
-        let varying = "select from pg_catalog.pg_proc where provolatile <> 'i' and proname in";
-        let sequence = functions.iter().any(String::is_empty);
-        if !sequence
-            && (names.is_empty()
-                || session.rows(&format!("{varying} ({})", names.join(", ")), &[]).await?.is_empty())
-        {
-            return Ok(());
-        }
+async fn warn_of_rewrite(session: &mut Session, ddl: &Ddl, statements: &[String]) -> Result<()> {
+    let parsed = statements.iter().filter_map(|sql| text::parse(sql, &ddl.settings)).flatten();
+    let functions: Vec<String> =
+        parsed.flat_map(|statement| stored::functions_of_rewrite(&statement.node)).collect();
+    let names: Vec<String> = functions.iter().map(|name| super::statement::literal(name)).collect();
+    let varying = "select from pg_catalog.pg_proc where provolatile <> 'i' and proname in";
+    let from_sequence = functions.iter().any(String::is_empty);
+    if names.is_empty()
+        || (!from_sequence
+            && session.rows(&format!("{varying} ({})", names.join(", ")), &[]).await?.is_empty())
+    {
+        return Ok(());
     }
     for table in ddl.tables.as_array().into_iter().flatten().filter_map(Table::read) {
         if describe(session, &table.schema, &table.table).await?.is_none() {

@@ -111,7 +111,11 @@ fn concurrently_is_taken_out_and_nothing_else() {
     for (sql, expected) in [
         ("create index concurrently \"concurrently\" on t (a)", "create index  \"concurrently\" on t (a)"),
         ("drop index concurrently /* concurrently */ i", "drop index  /* concurrently */ i"),
-        ("alter table t detach partition p concurrently", "alter table t detach partition p"),
+        (
+            "alter table t detach partition s.p concurrently",
+            "do 'declare bounds text := pg_catalog.pg_get_partition_constraintdef(''\"s\".\"p\"''::pg_catalog.regclass); begin \
+             execute ''alter table t detach partition s.p''; execute ''alter table \"s\".\"p\" add check ('' || bounds || '')''; end'",
+        ),
         ("create index i on t (a)", "create index i on t (a)"),
     ] {
         assert_eq!(text::in_transaction(one(sql), &[]).text, expected);

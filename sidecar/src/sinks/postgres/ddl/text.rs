@@ -3,9 +3,10 @@
 //! Without the extension an event only has the string its client sent, which may hold several statements, or only call a function. Events of one
 //! string come in the order of its statements, so each is given the next statement that has its tag and names one of its objects.
 
-use pg_query::protobuf::{AlterTableType, Token};
+use pg_query::protobuf::{AlterTableType, PartitionCmd, Token};
 use pg_query::{NodeEnum, ParserOptions};
 
+use super::super::statement::{ident, literal};
 use super::tag;
 use crate::event::Ddl;
 
@@ -51,13 +52,29 @@ impl Script {
     pub(super) fn statement(&mut self, ddl: &Ddl) -> Option<Statement> {
         let sql = ddl.sql.as_deref()?;
         if self.sql != sql {
-            *self = Self { sql: sql.to_owned(), statements: parse(sql, &ddl.settings)?, next: 0 };
+            let statements = parse(sql, &ddl.settings).unwrap_or_default();
+            *self = Self { sql: sql.to_owned(), statements, next: 0 };
         }
         // Behind the last one found; from the start again when the same string was sent again.
         let order = (self.next..self.statements.len()).chain(0..self.next);
         let found = order.into_iter().find(|&index| fits(&self.statements[index].node, ddl))?;
         self.next = found + 1;
         self.statements.get(found).cloned()
+    }
+
+    /// Whether the script of an extension did this, and the target's own copy of the script will: nothing else in the string can have.
+    /// (What such a script makes belongs to its extension and is not captured, what it drops is.)
+    pub(super) fn by_extension(&self, ddl: &Ddl) -> bool {
+        let extension = |node: &NodeEnum| {
+            matches!(node, NodeEnum::CreateExtensionStmt(_) | NodeEnum::AlterExtensionStmt(_))
+        };
+        let calls = |node: &NodeEnum| match node {
+            NodeEnum::SelectStmt(select) => select.into_clause.is_none(),
+            NodeEnum::DoStmt(_) | NodeEnum::CallStmt(_) | NodeEnum::ExecuteStmt(_) => true,
+            _ => false,
+        };
+        let nodes = || self.statements.iter().map(|statement| &statement.node);
+        ddl.command_tag.starts_with("DROP ") && nodes().any(extension) && !nodes().any(calls)
     }
 }
 
@@ -94,25 +111,49 @@ pub(super) fn in_transaction(statement: Statement, settings: &[(String, String)]
     let mut text = statement.text.clone();
     text.replace_range(range, "");
     match parse(&text, settings).and_then(|mut statements| statements.pop()) {
-        Some(plain) if !concurrent(&plain.node) => plain,
+        Some(plain) if !concurrent(&plain.node) => {
+            Statement { text: keeping_constraint(&statement.node, plain.text), ..plain }
+        }
         _ => statement,
     }
+}
+
+/// DETACH PARTITION CONCURRENTLY leaves the partition's bounds behind as a CHECK constraint, the plain form does not.
+fn keeping_constraint(node: &NodeEnum, detach: String) -> String {
+    let Some(partition) = detached(node).and_then(|command| command.name.as_ref()) else { return detach };
+    let name = match partition.schemaname.as_str() {
+        "" => ident(&partition.relname),
+        schema => format!("{}.{}", ident(schema), ident(&partition.relname)),
+    };
+    let block = format!(
+        "declare bounds text := pg_catalog.pg_get_partition_constraintdef({name}::pg_catalog.regclass); begin \
+         execute {detach}; execute {add} || bounds || ')'; end",
+        name = literal(&name),
+        detach = literal(&detach),
+        add = literal(&format!("alter table {name} add check (")),
+    );
+    format!("do {}", literal(&block))
 }
 
 fn concurrent(node: &NodeEnum) -> bool {
     match node {
         NodeEnum::IndexStmt(index) => index.concurrent,
         NodeEnum::DropStmt(drop) => drop.concurrent,
-        NodeEnum::AlterTableStmt(alter) => alter.cmds.iter().any(|command| match &command.node {
-            Some(NodeEnum::AlterTableCmd(command))
-                if command.subtype == AlterTableType::AtDetachPartition as i32 =>
-            {
-                let def = command.def.as_ref().and_then(|def| def.node.as_ref());
-                matches!(def, Some(NodeEnum::PartitionCmd(partition)) if partition.concurrent)
+        node => detached(node).is_some_and(|command| command.concurrent),
+    }
+}
+
+/// The DETACH PARTITION that a statement is.
+fn detached(node: &NodeEnum) -> Option<&PartitionCmd> {
+    let NodeEnum::AlterTableStmt(alter) = node else { return None };
+    match alter.cmds.first()?.node.as_ref()? {
+        NodeEnum::AlterTableCmd(command) if command.subtype == AlterTableType::AtDetachPartition as i32 => {
+            match command.def.as_ref()?.node.as_ref()? {
+                NodeEnum::PartitionCmd(partition) => Some(partition),
+                _ => None,
             }
-            _ => false,
-        }),
-        _ => false,
+        }
+        _ => None,
     }
 }
 
