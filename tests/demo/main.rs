@@ -4,7 +4,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pgstream_tests::{assert_same, row_sums, Database, Process, Session, Sidecar, LONG, SOON};
+use pgstream_tests::{assert_same, row_sums, Database, Process, Session, Sidecar, SOON};
 
 /// For how long, and how hard, pgbench works.
 const SECONDS: u64 = 20;
@@ -76,8 +76,8 @@ fn demo() {
 fn show(args: &[&str]) {
     println!("$ pgstream {} --postgres-url SOURCE", args[0]);
     let finished = Sidecar::new(args).finish();
-    let lines = finished.stderr.lines().chain(finished.stdout.lines());
-    lines.for_each(|line| println!("  {}", line.trim_start()));
+    let messages = finished.stderr.lines().map(str::trim_start);
+    messages.chain(finished.stdout.lines()).for_each(|line| println!("  {line}"));
     assert_eq!(finished.code, Some(0), "pgstream {} failed:\n{}", args[0], finished.stderr);
 }
 
