@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod event;
+pub mod install;
 pub mod pipeline;
 pub mod postgres;
 pub mod retry;

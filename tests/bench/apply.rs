@@ -8,6 +8,9 @@ use pgstream_tests::{row_sums, Database, Server, Sidecar, LONG};
 use crate::workload::{init, init_native, Workload};
 use crate::{Better, Line};
 
+/// True when all has come.
+const MARKER: &str = "exists (select from marker)";
+
 /// Both start on the same backlog, one after the other; what arrived is compared with the source. Gives the line
 /// for the report, and the most memory the sidecar held.
 pub(crate) fn run(source: &Arc<Server>, target: &Arc<Server>, workload: &Workload) -> (Line, u64) {
@@ -23,7 +26,7 @@ pub(crate) fn run(source: &Arc<Server>, target: &Arc<Server>, workload: &Workloa
 
     let start = Instant::now();
     let sidecar = Sidecar::replicate(&database, &ours).arg("--replication-slot").arg(&slot).start();
-    wait_for_marker(&ours);
+    sidecar.time_until(&mut ours.session(), MARKER);
     let our_rate = workload.changes() / start.elapsed().as_secs_f64();
     let memory = sidecar.process().memory("VmHWM");
     assert!(sidecar.stop().success(), "pgstream did not stop cleanly");
@@ -31,7 +34,7 @@ pub(crate) fn run(source: &Arc<Server>, target: &Arc<Server>, workload: &Workloa
     subscribe(&database, &theirs, &native_slot);
     let start = Instant::now();
     theirs.execute("alter subscription native enable");
-    wait_for_marker(&theirs);
+    theirs.session().time_until(MARKER, LONG);
     let their_rate = workload.changes() / start.elapsed().as_secs_f64();
     unsubscribe(&theirs);
 
@@ -58,8 +61,4 @@ pub(crate) fn unsubscribe(target: &Database) {
     target.execute("alter subscription native disable");
     target.execute("alter subscription native set (slot_name = none)");
     target.execute("drop subscription native");
-}
-
-fn wait_for_marker(target: &Database) {
-    target.session().time_until("exists (select from marker)", LONG);
 }

@@ -27,11 +27,10 @@ pub(crate) fn run(source: &Arc<Server>, workload: &Workload) -> Line {
         let start = Instant::now();
         let sidecar = Sidecar::new(["run", "--source", "postgres", "--source-url", &database.url()]);
         let sidecar = sidecar.arg("--replication-slot").arg(&slot).discard_stdout().start();
-        let mut session = database.session();
         let confirmed = format!(
             "(select confirmed_flush_lsn >= '{end}' from pg_replication_slots where slot_name = '{slot}')"
         );
-        session.time_until(&confirmed, LONG);
+        sidecar.time_until(&mut database.session(), &confirmed);
         ours.push(workload.changes() / start.elapsed().as_secs_f64());
         assert!(sidecar.stop().success(), "pgstream did not stop cleanly");
 

@@ -62,9 +62,9 @@ fn demo() {
     println!("$ pgstream run --source postgres --source-url SOURCE --target postgres --target-url TARGET\n");
     let sidecar = Sidecar::replicate(&source, &target).start();
 
-    println!("{:<104}{:>9}", "on the source", "at the target after");
-    play_steps(&source, &target);
-    play_pgbench(&source, &target);
+    println!("{:<94}{:>20}", "on the source", "at the target after");
+    play_steps(&source, &target, &sidecar);
+    play_pgbench(&source, &target, &sidecar);
     compare(&source, &target);
 
     let memory = sidecar.process().memory("VmHWM") >> 20;
@@ -80,16 +80,16 @@ fn show(args: &[&str]) {
     assert_eq!(finished.code, Some(0), "pgstream {} failed:\n{}", args[0], finished.stderr);
 }
 
-fn play_steps(source: &Database, target: &Database) {
+fn play_steps(source: &Database, target: &Database, sidecar: &Sidecar) {
     let (mut source, mut target) = (source.session(), target.session());
     for (statement, arrived) in STEPS {
         source.execute(statement);
-        let lag = target.time_until(arrived, LONG);
-        println!("{statement:<104}{:>6.1} ms", milliseconds(lag));
+        let lag = sidecar.time_until(&mut target, arrived);
+        report(statement, lag);
     }
 }
 
-fn play_pgbench(source: &Database, target: &Database) {
+fn play_pgbench(source: &Database, target: &Database, sidecar: &Sidecar) {
     let start = Instant::now();
     let made = source.client("pgbench").args(["-i", "-q", "-s", "1"]).output().expect("start pgbench");
     assert!(made.status.success(), "pgbench -i failed: {}", String::from_utf8_lossy(&made.stderr));
@@ -105,21 +105,22 @@ fn play_pgbench(source: &Database, target: &Database) {
     let seconds = SECONDS.to_string();
     pgbench.args(["-n", "-c", "4", "-T", &seconds, "-R", RATE]).stdout(Stdio::null()).stderr(Stdio::null());
     let pgbench = Process::spawn(&mut pgbench);
-    let mut lags = watch(&pgbench, &mut source.session(), &mut target.session());
+    let mut lags = watch(&pgbench, sidecar, &mut source.session(), &mut target.session());
     assert!(pgbench.wait("pgbench", SOON).success(), "pgbench failed");
 
     lags.sort();
     let done = source.value("select count(*) from pgbench_history");
-    let (median, worst) = (lags[lags.len() / 2], lags[lags.len() - 1]);
-    let what = format!(
-        "pgbench for {SECONDS} s at up to {RATE} tx/s: {done} transactions (median; worst {:.1} ms)",
-        milliseconds(worst)
-    );
-    println!("{what:<104}{:>6.1} ms", milliseconds(median));
+    let worst = milliseconds(lags[lags.len() - 1]);
+    let what = format!("pgbench, {SECONDS} s, at most {RATE} tx/s: {done} transactions (here the median, worst {worst:.1} ms)");
+    report(&what, lags[lags.len() / 2]);
+}
+
+fn report(what: &str, lag: Duration) {
+    println!("{what:<100}{:>11.1} ms", milliseconds(lag));
 }
 
 /// While pgbench works: how long a row takes from its commit at the source until it is seen at the target.
-fn watch(pgbench: &Process, source: &mut Session, target: &mut Session) -> Vec<Duration> {
+fn watch(pgbench: &Process, sidecar: &Sidecar, source: &mut Session, target: &mut Session) -> Vec<Duration> {
     let style = ProgressStyle::with_template("pgbench {bar:50} {pos}/{len} s, {msg}").expect("a template");
     let bar = ProgressBar::new(SECONDS).with_style(style);
     let start = Instant::now();
@@ -127,7 +128,7 @@ fn watch(pgbench: &Process, source: &mut Session, target: &mut Session) -> Vec<D
     while pgbench.exit_status().is_none() || lags.is_empty() {
         let n = lags.len();
         source.execute(&format!("insert into beats values ({n})"));
-        lags.push(target.time_until(&format!("exists (select from beats where n = {n})"), LONG));
+        lags.push(sidecar.time_until(target, &format!("exists (select from beats where n = {n})")));
         bar.set_position(start.elapsed().as_secs().min(SECONDS));
         bar.set_message(format!("lag {:.1} ms", milliseconds(lags[n])));
         std::thread::sleep(Duration::from_millis(50));

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::run::{home, Process};
-use crate::{wait_until, LONG, SOON};
+use crate::{wait_until, Session, LONG, SOON};
 
 /// A sidecar to be started, or running; it is killed when the value goes.
 pub struct Sidecar {
@@ -116,6 +116,20 @@ impl Sidecar {
     /// Kills it.
     pub fn kill(&self) {
         self.process().kill();
+    }
+
+    /// Polls closely until a condition holds in a session, and tells how long that took; the end of the sidecar
+    /// ends the wait.
+    #[track_caller]
+    pub fn time_until(&self, session: &mut Session, condition: &str) -> Duration {
+        let start = Instant::now();
+        while !session.holds(condition) {
+            let ended = self.process().exit_status();
+            assert!(ended.is_none(), "pgstream has ended, {ended:?}, before this: {condition}");
+            assert!(start.elapsed() < LONG, "after {LONG:?} still not: {condition}");
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        start.elapsed()
     }
 
     /// What it printed so far.

@@ -218,4 +218,6 @@ fn unknown(what: &str, name: &str, nearest: Option<String>) -> String {
 }
 
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod tests;

@@ -18,6 +18,9 @@ pub const DEFAULT_URL: &str = "postgres://postgres:postgres@localhost?sslmode=di
 const SOURCE_URL: &str = "--source-url, PGSTREAM_POSTGRES_LISTENER_URL or source.postgres.url";
 const TARGET_URL: &str = "--target-url, PGSTREAM_POSTGRES_WRITER_TARGET_URL or target.postgres.url";
 
+/// Said where transformation rules are given.
+pub const NO_TRANSFORMERS: &str = "this build does not have transformers: leave the transformation rules out";
+
 /// What `init`, `destroy` and `status` need.
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -299,9 +302,9 @@ impl Settings {
         let mut backoff = Backoff {
             initial: self
                 .duration(&key("exponential.initial_interval"))
-                .unwrap_or(Duration::from_millis(500)),
+                .unwrap_or(Duration::from_millis(200)),
             max: self.duration(&key("exponential.max_interval")).unwrap_or(Duration::from_secs(10)),
-            attempts: attempts("exponential.max_retries").unwrap_or(20),
+            attempts: attempts("exponential.max_retries").unwrap_or(0),
         };
         if let Some(interval) =
             self.duration(&key("constant.interval")).filter(|interval| !interval.is_zero())
@@ -317,6 +320,11 @@ impl Settings {
         backoff
     }
 
+    /// The PostgreSQL target, when one is given.
+    pub fn target_url(&self) -> Option<&ConnInfo> {
+        self.url("target.postgres.url")
+    }
+
     /// Whether transformation rules are given.
     pub fn has_rules(&self) -> bool {
         ["modifiers.transformations.rules_file", "modifiers.transformations.table_transformers"]
@@ -330,7 +338,7 @@ impl Settings {
             problems.push(format!("this build does not have snapshots: {instead}"));
         }
         if self.has_rules() {
-            problems.push("this build does not have transformers: leave the transformation rules out".into());
+            problems.push(NO_TRANSFORMERS.into());
         }
         for (scope, origin) in self.asked() {
             if let Scope::Refused(what) = scope {

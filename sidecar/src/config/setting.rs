@@ -35,6 +35,8 @@ pub enum Kind {
     Url,
     /// `true` or `false`.
     Bool,
+    /// `true`, `false`, or just being there (`stdout: {}`).
+    Presence,
     /// `true`, `false` or `auto`.
     BoolOrAuto,
     /// `5s`, `1m30s`; a bare number is milliseconds.

@@ -2,7 +2,8 @@
 
 use super::setting::Feature::{Kafka, Search, Snapshots, Transformers, Webhooks};
 use super::setting::Kind::{
-    Bool, BoolOrAuto, Choice, Count, List, Millis, PostgresUrl, Ratio, Seconds, Size, Text, Tree, Url,
+    Bool, BoolOrAuto, Choice, Count, List, Millis, PostgresUrl, Presence, Ratio, Seconds, Size, Text, Tree,
+    Url,
 };
 use super::setting::Scope::{Missing, NoEffect, Of, Refused, Used};
 use super::setting::{Kind, Scope, Setting};
@@ -55,9 +56,9 @@ pub static SETTINGS: &[Setting] = &[
     set("source.postgres.replication.plugin.include_xids", &["POSTGRES_REPLICATION_PLUGIN_INCLUDE_XIDS"], Bool, NoEffect("an option of wal2json"), "", "Option of wal2json."),
     set("source.postgres.replication.plugin.add_tables", &["POSTGRES_REPLICATION_PLUGIN_ADD_TABLES"], List, NoEffect("an option of wal2json; use modifiers.filter"), "", "Option of wal2json."),
     set("source.postgres.replication.plugin.filter_tables", &["POSTGRES_REPLICATION_PLUGIN_FILTER_TABLES"], List, NoEffect("an option of wal2json; use modifiers.filter"), "", "Option of wal2json."),
-    set("source.postgres.retry_policy.exponential.initial_interval", &["POSTGRES_LISTENER_EXP_BACKOFF_INITIAL_INTERVAL"], Millis, Used, "500ms", "Wait before the first new attempt after a lost connection; doubled each time."),
+    set("source.postgres.retry_policy.exponential.initial_interval", &["POSTGRES_LISTENER_EXP_BACKOFF_INITIAL_INTERVAL"], Millis, Used, "200ms", "Wait before the first new attempt after a lost connection; doubled each time."),
     set("source.postgres.retry_policy.exponential.max_interval", &["POSTGRES_LISTENER_EXP_BACKOFF_MAX_INTERVAL"], Millis, Used, "10s", "Longest wait."),
-    set("source.postgres.retry_policy.exponential.max_retries", &["POSTGRES_LISTENER_EXP_BACKOFF_MAX_RETRIES"], Count, Used, "20", "Attempts in a row before giving up; 0 = never."),
+    set("source.postgres.retry_policy.exponential.max_retries", &["POSTGRES_LISTENER_EXP_BACKOFF_MAX_RETRIES"], Count, Used, "0", "Attempts in a row before giving up, once the stream has run; 0 = never."),
     set("source.postgres.retry_policy.exponential.max_elapsed_time", &["POSTGRES_LISTENER_EXP_BACKOFF_MAX_ELAPSED_TIME"], Millis, NoEffect("attempts are bounded by max_retries"), "", "Bound of all attempts together."),
     set("source.postgres.retry_policy.constant.interval", &["POSTGRES_LISTENER_BACKOFF_INTERVAL"], Millis, Used, "", "The same wait each time, instead of a growing one."),
     set("source.postgres.retry_policy.constant.max_retries", &["POSTGRES_LISTENER_BACKOFF_MAX_RETRIES"], Count, Used, "", "Attempts in a row with that wait."),
@@ -113,7 +114,7 @@ pub static SETTINGS: &[Setting] = &[
     set("source.kafka.backoff.disable_retries", &["KAFKA_COMMIT_DISABLE_RETRIES"], Bool, Of(Kafka), "", "No new attempts."),
 
     // ---- target: standard output
-    flag("--target stdout", set("target.stdout", &["STDOUT_WRITER_ENABLED"], Bool, Used, "true when there is no other target", "One line of JSON per event on standard output.")),
+    flag("--target stdout", set("target.stdout", &["STDOUT_WRITER_ENABLED"], Presence, Used, "true when there is no other target", "One line of JSON per event on standard output.")),
 
     // ---- target: PostgreSQL
     flag("--target-url", set("target.postgres.url", &["POSTGRES_WRITER_TARGET_URL"], PostgresUrl, Used, "", "The database to write to.")),

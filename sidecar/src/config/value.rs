@@ -45,6 +45,7 @@ pub fn parse(kind: Kind, typed: Typed) -> Result<Value, String> {
         (Kind::Tree, Typed::List(list)) => return Ok(Value::Tree(!list.is_empty())),
         (Kind::List, Typed::List(list)) => return Ok(Value::List(list)),
         (Kind::List, Typed::Text(text)) => return words(&text).map(Value::List),
+        (Kind::Presence, Typed::Tree(_)) => return Ok(Value::Bool(true)),
         (_, Typed::Text(text)) => text,
         (_, Typed::List(_) | Typed::Tree(_)) => return Err(format!("expected {}", expected(kind))),
     };
@@ -56,7 +57,7 @@ pub fn parse(kind: Kind, typed: Typed) -> Result<Value, String> {
                 .map_err(|error: crate::postgres::conninfo::Invalid| error.to_string())
         }
         Kind::Text | Kind::Url | Kind::List | Kind::Tree => Some(Value::Text(text.clone())),
-        Kind::Bool => boolean(&text).map(Value::Bool),
+        Kind::Bool | Kind::Presence => boolean(&text).map(Value::Bool),
         Kind::BoolOrAuto if text.eq_ignore_ascii_case("auto") => Some(Value::Text("auto".into())),
         Kind::BoolOrAuto => boolean(&text).map(Value::Bool),
         Kind::Millis => duration(&text, Duration::from_millis(1)).map(Value::Duration),
@@ -74,7 +75,7 @@ pub fn parse(kind: Kind, typed: Typed) -> Result<Value, String> {
 fn expected(kind: Kind) -> String {
     match kind {
         Kind::Choice(words) => format!("one of {}", words.join(", ")),
-        Kind::Bool => "true or false".into(),
+        Kind::Bool | Kind::Presence => "true or false".into(),
         Kind::BoolOrAuto => "one of true, false, auto".into(),
         Kind::Millis => "a duration (5s, 250ms, 1m30s; a bare number is milliseconds)".into(),
         Kind::Seconds => "a duration (5s, 250ms, 1m30s; a bare number is seconds)".into(),
@@ -105,7 +106,7 @@ fn boolean(text: &str) -> Option<bool> {
 }
 
 /// `5s`, `1m30s`, `1.5h`, or a bare number of `unit`.
-fn duration(text: &str, unit: Duration) -> Option<Duration> {
+pub fn duration(text: &str, unit: Duration) -> Option<Duration> {
     let text = text.trim();
     if let Ok(number) = text.parse::<f64>() {
         return seconds(number * unit.as_secs_f64());

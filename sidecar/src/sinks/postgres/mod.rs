@@ -5,12 +5,17 @@
 //! progress   the position, stored in the transaction that writes the rows
 //! table      what the target's catalogue says of a table      shape      which statement a change needs
 //! statement  the texts
+//! ddl        schema changes replayed in the same transaction             held       rows that wait for their table
+//! sequences  moved forward
 //! ```
 //!
 //! Several transactions travel in one round: the server skips all that follow a failure, so they stay ordered. Only the last
 //! commit of a round waits for the disk, which makes all of them durable. A transaction that goes on in the next batch stays open here.
 
+mod ddl;
+mod held;
 mod progress;
+mod sequences;
 mod session;
 mod shape;
 mod statement;
@@ -21,9 +26,11 @@ use std::sync::Arc;
 use super::{Batch, SequenceValues};
 use crate::config::plan::PostgresTarget;
 use crate::error::Result;
-use crate::event::{Change, Commit, Event, Lsn, Relation, Truncate};
+use crate::event::{Change, Commit, Ddl, Event, Lsn, Relation, Truncate};
 use crate::source::slot::Identity;
 
+use ddl::Replay;
+use held::Held;
 use progress::Progress;
 use session::{Session, Step};
 use statement::ident;
@@ -35,6 +42,8 @@ pub struct Postgres {
     session: Session,
     progress: Progress,
     tables: Tables,
+    replay: Replay,
+    held: Held,
     /// The transaction in hand has written something: it is open at the target.
     begun: bool,
     /// End of the last transaction committed in this round.
@@ -51,6 +60,8 @@ impl Postgres {
             session,
             progress,
             tables: Tables::default(),
+            replay: Replay::default(),
+            held: Held::default(),
             begun: false,
             committed: None,
         })
@@ -67,10 +78,11 @@ impl Postgres {
         let last = batch.events.iter().rposition(|event| matches!(event, Event::Commit(_)));
         for (index, event) in batch.events.into_iter().enumerate() {
             match event {
-                Event::Change(change) => self.change(&change).await?,
+                Event::Change(change) => self.change(change).await?,
                 Event::Truncate(truncate) => self.truncate(&truncate).await?,
-                Event::Commit(commit) => self.commit(commit, Some(index) == last)?,
-                Event::Begin(_) | Event::Message(_) | Event::Keepalive(_) | Event::Ddl(_) => {}
+                Event::Ddl(ddl) => self.ddl(ddl).await?,
+                Event::Commit(commit) => self.commit(commit, Some(index) == last).await?,
+                Event::Begin(_) | Event::Message(_) | Event::Keepalive(_) => {}
             }
             if self.session.is_full() {
                 self.session.sync().await?;
@@ -90,9 +102,9 @@ impl Postgres {
         self.progress.flush(&mut self.session, at, false).await
     }
 
-    /// Sequences.
-    pub async fn sequences(&mut self, _values: &SequenceValues) -> Result<()> {
-        Ok(())
+    /// Moves sequences forward, never back. Those the target does not have are passed over.
+    pub async fn sequences(&mut self, values: &SequenceValues) -> Result<()> {
+        sequences::set(&mut self.session, values).await
     }
 
     /// Ends the session; an open transaction is rolled back by the server.
@@ -111,7 +123,14 @@ impl Postgres {
     }
 
     /// A transaction of the source ends. `last`: no other ends in this round.
-    fn commit(&mut self, commit: Commit, last: bool) -> Result<()> {
+    async fn commit(&mut self, commit: Commit, last: bool) -> Result<()> {
+        for ddl in self.replay.rest() {
+            self.replay(&ddl).await?;
+        }
+        self.release().await?;
+        if let Some(relation) = self.held.first() {
+            return Err(table::missing(relation));
+        }
         if !std::mem::take(&mut self.begun) {
             return Ok(());
         }
@@ -124,15 +143,57 @@ impl Postgres {
         Ok(())
     }
 
-    async fn change(&mut self, change: &Change) -> Result<()> {
-        self.begin()?;
-        if self.tables.get(&change.relation).is_none() {
-            self.look_up(&change.relation).await?;
+    async fn change(&mut self, change: Change) -> Result<()> {
+        if self.replay.is_waiting() || self.held.holds(&change.relation) {
+            return self.held.push(change);
         }
+        if self.tables.get(&change.relation).is_none()
+            && !self.tables.find(&mut self.session, &change.relation).await?
+        {
+            return self.held.push(change);
+        }
+        self.apply(&change)
+    }
+
+    /// Queues a change of a table that is there.
+    fn apply(&mut self, change: &Change) -> Result<()> {
+        self.begin()?;
         let Some(table) = self.tables.get(&change.relation) else {
             return Err(table::missing(&change.relation));
         };
         shape::apply(&mut self.session, table, change, self.target.on_conflict)
+    }
+
+    async fn ddl(&mut self, ddl: Arc<Ddl>) -> Result<()> {
+        if self.target.ignore_ddl {
+            return Ok(());
+        }
+        for ddl in self.replay.take(ddl) {
+            self.replay(&ddl).await?;
+        }
+        self.release().await
+    }
+
+    async fn replay(&mut self, ddl: &Ddl) -> Result<()> {
+        self.begin()?;
+        self.replay.run(&mut self.session, &self.target, ddl).await?;
+        self.tables.clear();
+        Ok(())
+    }
+
+    /// Writes the changes whose tables a schema change has just made; the others go on waiting.
+    async fn release(&mut self) -> Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let mut released = self.held.take()?;
+        while let Some(change) = released.next()? {
+            self.change(change).await?;
+            if self.session.is_full() {
+                self.session.sync().await?;
+            }
+        }
+        Ok(())
     }
 
     async fn look_up(&mut self, relation: &Arc<Relation>) -> Result<()> {

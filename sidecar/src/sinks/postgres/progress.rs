@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::event::{Commit, Lsn, Value};
 use crate::source::slot::Identity;
 
-const EXISTS: &str = "select 't' from pg_catalog.pg_tables where schemaname = 'pgstream_sink' and tablename = 'progress'";
+const EXISTS: &str =
+    "select 't' from pg_catalog.pg_tables where schemaname = 'pgstream_sink' and tablename = 'progress'";
 
 const CREATE: [&str; 3] = [
     "create schema if not exists pgstream_sink",
