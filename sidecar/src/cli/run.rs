@@ -154,7 +154,6 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
         result = &mut pipeline => return finish(result),
         () = signals.next() => {}
     }
-    tracing::info!("stopping");
     drop(stop);
     tokio::select! {
         result = &mut pipeline => finish(result),
