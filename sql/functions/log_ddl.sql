@@ -13,6 +13,7 @@ create or replace function pgstream.log_ddl(event text, tag text, invoker text, 
 as $$
 declare
     statement record := pgstream.ddl_text();
+    touched   oid[];
     held      record;
     objects   jsonb;
     described jsonb;
@@ -28,11 +29,11 @@ begin
         return;
     end if;
 
-    perform from pg_event_trigger_ddl_commands(); -- an error where no DDL command runs
-    held := pgstream.take_pending(statement.depth);
+    touched := pgstream.touched_tables(); -- an error where no DDL command runs
+    held := pgstream.take_pending(statement.depth, touched);
     objects := nullif(held.objects, '[]');
     begin
-        described := pgstream.describe_tables(pgstream.touched_tables() || held.tables);
+        described := pgstream.describe_tables(touched || held.tables);
         objects := nullif(held.objects || pgstream.command_objects(), '[]');
     exception when others then
         failure := sqlerrm;

@@ -14,7 +14,7 @@ fn tables_and_every_change_of_columns() {
     for change in [
         "alter table t add column d int",
         "alter table t add column e int not null default 7, add column f text default 'f', drop column c",
-        "alter table t alter column d type bigint, alter column d set default 3, alter column d set not null",
+        "update t set d = 3; alter table t alter column d type bigint, alter column d set default 3, alter column d set not null",
         "alter table t alter column d drop not null, alter column d drop default",
         "alter table t alter column e type text using 'e' || e",
         "alter table t alter column b set statistics 100, alter column b set storage external, alter column b set (n_distinct = 5)",
@@ -32,8 +32,7 @@ fn tables_and_every_change_of_columns() {
         "alter table s.u set (fillfactor = 70)",
         "drop table s.u",
     ] {
-        // Some of them refuse a table in that state; that is the user's business, at the source as anywhere.
-        stream.source.execute(&change.replace("drop not null", if change.contains("set default") { "set not null" } else { "drop not null" }));
+        stream.source.execute(change);
         stream.source.execute(
             "do $$ begin insert into t (id, a, b) select coalesce(max(id), 0) + 1, random()::text, 'b' from t; \
              exception when undefined_table then null; end $$",
@@ -144,7 +143,7 @@ fn rows_of_a_table_made_from_a_query() {
         "select id, v into into_t from src",
         "create temp table tmp as select 1 as n; create table from_temp as select n, now() as at from tmp",
         "create table empty_ctas as select * from src with no data",
-        "begin; create table both as select 1 as n; insert into both values (2); commit",
+        "begin; create table mixed as select 1 as n; insert into mixed values (2); commit",
         "drop table ctas; create table ctas as select 2 as other",
     ] {
         stream.source.execute(change);
@@ -188,10 +187,9 @@ fn under_the_users_path_role_and_settings() {
     let stream = Stream::start("create schema app");
     let role = format!("owner_{}", std::process::id());
     for side in [&stream.source, &stream.target] {
-        side.execute(&format!(
-            "create role {role}; grant all on schema app to {role}; grant create on schema public to {role}"
-        ));
+        side.execute(&format!("create role {role}"));
     }
+    stream.check(&format!("grant all on schema app to {role}"));
     stream.check(
         "set search_path = app, public; create table t (id int primary key); insert into t values (1)",
     );
@@ -238,7 +236,7 @@ fn a_missing_role_at_the_target_stops_with_what_to_do() {
     let stream = Stream::start("");
     let role = format!("missing_{}", std::process::id());
     // Both databases may live on servers of their own; only the source has the role.
-    stream.source.execute(&format!("create role {role}; grant create on schema public to {role}"));
+    stream.source.execute(&format!("create role {role}; grant create on schema public to public"));
     stream.source.execute(&format!("set role {role}; create table t (id int)"));
     let status = stream.sidecar.wait(SOON);
     let said = stream.sidecar.stderr();
