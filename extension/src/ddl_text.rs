@@ -8,7 +8,8 @@
 //!
 //! The library comes into a session with its first event trigger call, when the statement that fired it is already
 //! running and has no frame. Then the active portal is asked: it holds every top-level statement. What it cannot
-//! tell is the text of a statement inside a function or `do` block; `exact` is false for that one.
+//! tell is the text of a statement inside a function, a `do` block or another command's event trigger; `exact` is
+//! false for that one, and the text that of the function call, or none if it could be taken for the command's.
 //!
 //! The hook is part of every utility command of every user, so an error must pass through it as it is. pgrx's guard
 //! turns errors into panics and back, which loses position, query and context: it must not be around this call.
@@ -152,14 +153,33 @@ impl Running {
                 user: Some(command.user),
             };
         }
-        let exact = portal_is_ddl && !in_script;
+        let depth = running_event_triggers().saturating_sub(1) + usize::from(portal_is_ddl && in_script);
+        let exact = portal_is_ddl && depth == 0;
         Self {
-            statement: portal,
+            statement: portal.filter(|_| exact || !portal_is_ddl),
             exact,
-            depth: usize::from(portal_is_ddl && in_script),
+            depth,
             // SAFETY: only reads a variable of the backend: the user in force at top level.
             user: exact.then(|| unsafe { pg_sys::GetOuterUserId() }),
         }
+    }
+}
+
+/// How many event triggers run inside each other. The server does not tell, but gives each a memory context.
+fn running_event_triggers() -> usize {
+    // SAFETY: nothing changes the tree while it is walked, and every context in it has a name.
+    unsafe {
+        let mut running = 0;
+        let mut left = vec![pg_sys::TopMemoryContext];
+        while let Some(context) = left.pop() {
+            running += usize::from(CStr::from_ptr((*context).name) == c"event trigger context");
+            let child = (*context).firstchild;
+            left.extend(
+                std::iter::successors(child.as_ref(), |child| child.nextchild.as_ref())
+                    .map(|child| ptr::from_ref(child).cast_mut()),
+            );
+        }
+        running
     }
 }
 

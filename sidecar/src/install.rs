@@ -48,7 +48,8 @@ pub async fn find(transaction: &Transaction<'_>) -> Result<Installed> {
 
 async fn ledger_version(transaction: &Transaction<'_>) -> Result<i64> {
     let query = "select coalesce(max(version), 0) from pgstream.schema_migrations";
-    Ok(transaction.query_one(query, &[]).await.map_err(sql::of)?.get(0))
+    let row = transaction.query_one(query, &[]).await;
+    Ok(row.map_err(|error| denied(sql::of(error), OTHER_LOGIN))?.get(0))
 }
 
 /// The number of the newest file of `tables/`.
@@ -79,8 +80,12 @@ pub async fn install(transaction: &Transaction<'_>) -> Result<()> {
     }
 }
 
+/// What to do about a missing right on what is there already.
+pub const OTHER_LOGIN: &str = "run it as the login that installed pgstream";
 const EXTENSION_RIGHT: &str =
     "grant create on the database to this login, or run it as the owner of the database";
+const TAKE_OVER_RIGHT: &str =
+    "a superuser has to run init this once: it takes over the rows of pgstream.snapshot_requests";
 const PLAIN_RIGHT: &str =
     "event triggers and publications for all tables need a superuser (or the provider's admin role); \
     with the extension's files on the server the owner of the database is enough";
@@ -102,7 +107,8 @@ async fn create_extension(transaction: &Transaction<'_>) -> Result<()> {
         Default::default()
     };
     let result = transaction.batch_execute(&format!("{before} create extension pgstream; {after}")).await;
-    result.map_err(|error| denied(sql::of(error), EXTENSION_RIGHT).context("create the extension"))
+    let right = if bare { TAKE_OVER_RIGHT } else { EXTENSION_RIGHT };
+    result.map_err(|error| denied(sql::of(error), right).context("create the extension"))
 }
 
 /// Runs what is newer of `tables/`, and everything else again: it can be.
@@ -116,7 +122,9 @@ async fn plain(transaction: &Transaction<'_>, version: i64) -> Result<()> {
             transaction.batch_execute(text).await.map_err(|error| failed(error, path))?;
         }
     }
-    Ok(())
+    // All of it is one transaction, so nothing can be half done any more.
+    let clean = "update pgstream.schema_migrations set dirty = false where dirty";
+    transaction.batch_execute(clean).await.map_err(sql::of)
 }
 
 /// A missing right with what would give it.
@@ -136,9 +144,7 @@ pub async fn uninstall(client: &mut Client) -> Result<()> {
         transaction.batch_execute(UNINSTALL).await?;
         transaction.commit().await
     };
-    remove(client).await.map_err(|error| {
-        denied(sql::of(error), "run it as the login that installed pgstream").context("remove pgstream")
-    })
+    remove(client).await.map_err(|error| denied(sql::of(error), OTHER_LOGIN).context("remove pgstream"))
 }
 
 #[cfg(test)]

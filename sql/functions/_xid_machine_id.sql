@@ -1,7 +1,10 @@
 create or replace function pgstream._xid_machine_id() returns int
-    language sql stable
+    language plpgsql stable
     set search_path = pg_catalog, pg_temp
 as $$
-    select (system_identifier & 16777215)::int from pg_control_system()
+begin
+    return (
+        select (system_identifier & 16777215)::int from pg_control_system());
+end
 $$;
 comment on function pgstream._xid_machine_id() is 'low 24 bits of the system identifier';

@@ -1,4 +1,4 @@
--- Preflight. ok = false: it would not work. A hint with ok = true: it works, but look at it.
+-- Preflight. ok = false: something would not work or not arrive. A hint with ok = true: look at it.
 create or replace function pgstream.check()
     returns table (name text, value text, ok boolean, hint text)
     language sql volatile security definer
@@ -29,7 +29,7 @@ as $$
         select 7, 'WAL kept for slots', current_setting('max_slot_wal_keep_size'), true,
                current_setting('max_slot_wal_keep_size') <> '-1', 'A stream that stands still longer than this loses its slot.'
         union all
-        select 8, 'tables without identity', pgstream.summary(t.names), true, t.names <> '{}',
+        select 8, 'tables without identity', pgstream.summary(t.names), t.names = '{}', false,
                'Their updates and deletes are not captured: alter table .. replica identity full.'
         from (select array(select i::text from pgstream.tables_without_identity() as i) as names) as t
         union all

@@ -3,6 +3,12 @@
 create or replace function pgstream.delist_tables() returns event_trigger
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
+    -- A handful of catalogue rows by oid; not knowing how few, the planner would hash whole catalogues.
+    set plan_cache_mode = force_generic_plan
+    set enable_hashjoin = off
+    set enable_mergejoin = off
+    set enable_seqscan = off
+    set jit = off
 as $$
 declare
     candidates oid[];

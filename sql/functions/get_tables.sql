@@ -1,7 +1,7 @@
 -- The one query that describes tables. Values are printed in the style that the replication
 -- connection uses, whatever the session of the user has set.
 create or replace function pgstream.get_tables(relations oid[]) returns setof jsonb
-    language sql volatile
+    language plpgsql volatile
     set search_path = pg_catalog, pg_temp
     set datestyle = 'ISO, MDY'
     set intervalstyle = 'postgres'
@@ -9,6 +9,8 @@ create or replace function pgstream.get_tables(relations oid[]) returns setof js
     set extra_float_digits = 3
     set bytea_output = 'hex'
 as $$
+begin
+    return query
     select jsonb_build_object(
         'oid', c.oid,
         'pgstream_id', ids.id,
@@ -45,6 +47,7 @@ as $$
     join pg_namespace as n on n.oid = c.relnamespace
     cross join lateral pgstream.create_table_mapping(c.oid) as ids(id)
     where c.oid = any (relations) and c.relkind in ('r', 'p')
-    order by c.oid
+    order by c.oid;
+end
 $$;
 comment on function pgstream.get_tables(oid[]) is 'columns, keys and stable ids of tables, as ddl_log.tables has them';

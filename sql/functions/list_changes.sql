@@ -5,9 +5,10 @@
 -- server itself would take. A partition tree is listed by its root when the root and every leaf have one, which
 -- includes leaves to come, else leaf by leaf. Only the catalogue is read: no lock on any table is needed.
 create or replace function pgstream.list_changes(candidates oid[], out enlist oid[], out delist oid[])
-    language sql stable
+    language plpgsql stable
     set search_path = pg_catalog, pg_temp
 as $$
+begin
     with recursive member as (
         select r.root, r.root as oid
         from unnest(candidates) as candidate(oid)
@@ -47,5 +48,7 @@ as $$
                    -- An old snapshot may not see the list: look into all of them.
                    and (d.oid in (select l.oid from listed as l)
                         or current_setting('transaction_isolation') <> 'read committed'))
+    into enlist, delist;
+end
 $$;
 comment on function pgstream.list_changes(oid[]) is 'tables to be added to the publication lists, and tables that must leave them';

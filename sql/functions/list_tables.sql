@@ -3,6 +3,13 @@
 create or replace function pgstream.list_tables() returns event_trigger
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp
+    -- A handful of catalogue rows by oid; not knowing how few, the planner would hash whole catalogues.
+    set plan_cache_mode = force_generic_plan
+    set enable_hashjoin = off
+    set enable_mergejoin = off
+    set enable_seqscan = off
+    set jit = off
+    set lock_timeout = '5s'
 as $$
 declare
     changes record;

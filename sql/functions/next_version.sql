@@ -30,15 +30,16 @@ begin
         alone := current_setting('transaction_isolation') = 'read committed';
     end if;
 
-    select max(l.version) into last from pgstream.schema_log as l where l.schema_name = next_version.schema_name;
+    select l.version into last from pgstream.schema_log as l
+    where l.schema_name = next_version.schema_name order by l.version desc limit 1;
     version := greatest(coalesce(last, 0) + 1, at_least);
     loop
         block := (version - 1) / 64;
         if pg_try_advisory_xact_lock(key, block) then
             -- Whoever had the block before has ended: what it wrote is visible to this statement.
-            select max(l.version) into last from pgstream.schema_log as l
-            where l.schema_name = next_version.schema_name
-              and l.version between block * 64 + 1 and (block + 1) * 64;
+            select l.version into last from pgstream.schema_log as l
+            where l.schema_name = next_version.schema_name and l.version <= (block + 1) * 64
+            order by l.version desc limit 1;
             version := greatest(version, coalesce(last, 0) + 1);
             exit when (version - 1) / 64 = block;
         else
@@ -53,8 +54,8 @@ begin
             select f.ctid from pgstream.stale_schemas as f
             where f.schema_name = next_version.schema_name for update skip locked);
     else
-        select max(l.version) into base from pgstream.schema_log as l
-        where l.schema_name = next_version.schema_name;
+        select l.version into base from pgstream.schema_log as l
+        where l.schema_name = next_version.schema_name order by l.version desc limit 1;
     end if;
 end
 $$;

@@ -4,7 +4,7 @@ create or replace function pgstream.setup_check(slot_name text, plugin text) ret
     set search_path = pg_catalog, pg_temp
 as $$
 declare
-    slot     constant text := coalesce(nullif(slot_name, ''), pgstream.default_slot_name());
+    slot     constant text := coalesce(slot_name, pgstream.default_slot_name());
     existing record;
 begin
     if pg_is_in_recovery() then

@@ -19,6 +19,8 @@ begin
         logged := logged + 1;
     end loop;
 
+    delete from pgstream.ddl_pending as p where p.xact < pg_snapshot_xmin(pg_current_snapshot()); -- of commands that failed to log
+
     insert into pgstream.slots (slot_name, plugin, system_identifier, start_lsn)
     select s.slot_name, s.plugin, c.system_identifier, s.confirmed_flush_lsn
     from pg_replication_slots as s, pg_control_system() as c

@@ -1,10 +1,11 @@
 -- History of schema documents. Append-only; `version` is unique and ascending within a schema, and
 -- the order in the replication stream is the truth. How a version is chosen: functions/next_version.sql.
+-- Names have the collation of the catalogue, so that they are found by index when they come from there.
 
 create table pgstream.schema_log (
     id          pgstream.xid primary key default pgstream.xid(),
     version     bigint not null,
-    schema_name text not null,
+    schema_name text collate "C" not null,
     schema      jsonb not null,
     created_at  timestamp not null default now(),
     acked       boolean not null default false
@@ -19,6 +20,6 @@ create index schema_log_name_acked on pgstream.schema_log (schema_name, acked, i
 -- transaction changed the same schema, or a change was not logged). The next document is computed
 -- from the catalogue and removes the rows it saw. No unique key: nobody ever waits here.
 create table pgstream.stale_schemas (
-    schema_name text not null
+    schema_name text collate "C" not null
 );
 comment on table pgstream.stale_schemas is 'schemas whose next document must be computed from the catalogue';

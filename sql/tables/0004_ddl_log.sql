@@ -23,12 +23,12 @@ comment on column pgstream.ddl_log.error is 'why objects or tables are missing: 
 -- What a command dropped or rewrote is known to earlier event triggers than ddl_command_end, which
 -- writes the row. It is kept here in between: a setting would do, but anybody can write a setting.
 create unlogged table pgstream.ddl_pending (
-    xact    xid8 not null,
-    depth   int not null,
-    objects jsonb not null default '[]',
-    tables  oid[] not null default '{}',
-    schemas text[] not null default '{}',
-    rewrite boolean not null default false
+    xact      xid8 not null,
+    depth     int not null,
+    objects   jsonb not null default '[]',
+    tables    oid[] not null default '{}',
+    schemas   text[] not null default '{}',
+    rewritten oid
 );
 comment on table pgstream.ddl_pending is 'parts of the running DDL command, handed from sql_drop and table_rewrite to ddl_command_end';
 create index ddl_pending_xact on pgstream.ddl_pending (xact);

@@ -11,7 +11,7 @@ comment on table pgstream.slots is 'slots that pgstream has set up completely';
 
 create table pgstream.schema_log_acks (
     slot_name   text not null,
-    schema_name text not null,
+    schema_name text collate "C" not null,
     version     bigint not null,
     commit_lsn  pg_lsn not null,
     primary key (slot_name, schema_name, version)

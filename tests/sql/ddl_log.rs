@@ -45,7 +45,7 @@ fn the_library_tells_the_exact_text() {
     session.execute("create table c as select 1 one; select 2 two into d");
     let expected = [
         ["CREATE TABLE", "0", "create table a (id int)"],
-        ["ALTER TABLE", "0", "alter table a add v text"],
+        ["ALTER TABLE", "0", "/* between */ alter table a add v text"],
         ["COMMENT", "0", "comment on table a is 'x;y'"],
         ["CREATE TABLE", "0", "create table b (id int)"],
         ["ALTER TABLE", "0", "alter table b add v text"],

@@ -30,7 +30,7 @@ fn ids_are_unique_and_tell_what_made_them(database: Database) {
     assert_eq!(session.value("select count(distinct pgstream.xid()) from generate_series(1, 1000)"), "1000");
     let about = "select pgstream.xid_pid(x) = pg_backend_pid() & 65535, pgstream.xid_time(x) = '2024-02-29 12:30:01+00', \
                  (pgstream.xid_machine(x))[3] = (system_identifier & 255)::int \
-                 from pgstream.xid('2024-02-29 12:30:01+00') x, pg_control_system()";
+                 from pgstream.xid(timestamptz '2024-02-29 12:30:01+00') x, pg_control_system()";
     assert_eq!(session.rows(about), [["t", "t", "t"]]);
 }
 

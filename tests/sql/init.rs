@@ -1,7 +1,8 @@
 //! `select pgstream.init()`: one call of the database's owner, and every way in which it can end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use pgstream_tests::{wait_until, Database, Options, Server, Session, LONG, SOON};
 use postgres::error::DbError;
@@ -205,6 +206,67 @@ fn a_server_that_lacks_something_says_what() {
             "{conf}: refused before anything is made"
         );
     }
+}
+
+/// Others write all through the call, and one makes a table in a transaction that is open across its first step:
+/// from where the slot starts every change of every transaction is there.
+#[test]
+fn writers_lose_nothing_and_fail_nowhere() {
+    let database = ready();
+    let (name, reference) = (&database.name, format!("{}_reference", database.name));
+    database.execute("create table whole (v int); alter table whole replica identity full");
+    database.execute(&format!("select pg_create_logical_replication_slot('{reference}', 'test_decoding')"));
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers = (0..3).map(|_| {
+        let (mut session, stop) = (database.session(), stop.clone());
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                session.execute(
+                    "insert into t default values; insert into keyless values ('x'); insert into whole values (1);
+                     update t set id = -id where id = (select max(id) from t); update whole set v = v + 1 where v < 3;
+                     delete from t where id in (select id from t where id > 0 order by id limit 1 for update skip locked)",
+                );
+            }
+        })
+    });
+    let writers = writers.collect::<Vec<_>>();
+    let mut maker = database.session();
+    maker.execute("begin; create table late (id int primary key)");
+    let caller = in_background(&database, "select pgstream.init()");
+    wait_for_worker(&database, "waiting for transactions");
+    maker.execute("insert into late values (1); commit; insert into late values (2); update late set id = 3 where id = 2");
+    caller.join().expect("the caller's thread").expect("init succeeds");
+    maker.execute("update late set id = 4 where id = 3; delete from late");
+    let written = database.value("select txid_current() + 100");
+    wait_until("more is written", LONG, || {
+        database.session().holds(&format!("txid_current() > {written}")).then_some(())
+    });
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.join().expect("no writer fails");
+    }
+
+    let lists = (1..=8).map(|list| format!(",pgstream_changes_{list}")).collect::<String>();
+    let seen = database.rows(&format!(
+        "with sent as (
+             select xid, count(*) filter (where kind = 'I') i, count(*) filter (where kind = 'U') u, count(*) filter (where kind = 'D') d
+             from (select xid, chr(get_byte(data, 0)) kind from pg_logical_slot_peek_binary_changes(
+                 'pgstream_{name}_slot', null, null, 'proto_version', '1', 'publication_names', 'pgstream_inserts{lists}')) m
+             group by xid),
+         done as (
+             select xid, count(*) filter (where data like '%: INSERT:%') i,
+                    count(*) filter (where data ~ '^table public.(t|whole|late): UPDATE:') u,
+                    count(*) filter (where data ~ '^table public.(t|whole|late): DELETE:') d, max(lsn) as lsn
+             from pg_logical_slot_peek_changes('{reference}', null, null) group by xid)
+         select count(*) filter (where sent.xid is not null and done.xid is not null),
+                count(*) filter (where (sent.i, sent.u, sent.d) is distinct from (done.i, done.u, done.d))
+         from sent full join done using (xid)
+         where sent.xid is not null
+            or done.lsn > (select start_lsn from pgstream.slots where slot_name = 'pgstream_{name}_slot') and done.i + done.u + done.d > 0"
+    ));
+    let [both, different] = [0, 1].map(|column: usize| seen[0][column].parse::<u32>().expect("a count"));
+    assert!(both >= 100, "{both} transactions since the slot was made");
+    assert_eq!(different, 0, "of {both} transactions");
 }
 
 fn ready() -> Database {

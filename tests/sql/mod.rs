@@ -1,6 +1,7 @@
 //! The SQL surface. What must not depend on the way of installing runs twice, see [`on_both_installs`].
 
 mod ddl_log;
+mod ddl_text;
 mod dump;
 mod ids;
 mod init;

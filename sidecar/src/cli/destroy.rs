@@ -7,7 +7,7 @@ use super::output::{self, Spinner};
 use super::{Failure, Global, Source};
 use crate::config::resolve::Setup;
 use crate::config::Chosen;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::postgres::sql;
 use crate::{install, source::slot};
 
@@ -33,28 +33,30 @@ pub(super) async fn execute(
         output::line("tear-down is deprecated, please use destroy");
         Spinner::start("tearing down pgstream...")
     };
-    let others = remove(&setup).await?;
+    let left = remove(&setup).await?;
     drop(spinner);
-    if !others.is_empty() {
-        output::warning(format_args!(
-            "the rest stays for other slots of this database: {} (destroy without --replication-slot removes all)",
-            others.join(", ")
-        ));
+    if let Some(left) = left {
+        output::warning(format_args!("{left} (destroy without --replication-slot removes all)"));
     }
     output::success(format_args!("pgstream {verb} complete"));
     Ok(())
 }
 
-/// Removes slot and, unless other slots of ours need them, everything else. Answers these other slots.
-async fn remove(setup: &Setup) -> Result<Vec<String>> {
+/// Removes the slot and, unless other slots of ours need them, everything else. Answers what is left, if anything.
+async fn remove(setup: &Setup) -> Result<Option<String>> {
     let mut client = sql::connect(&setup.url).await?;
     client.batch_execute("set client_min_messages = warning").await.map_err(sql::of)?;
-    if has(&client, "pg_catalog.to_regprocedure('pgstream.destroy(text)')").await? {
-        client.execute("select pgstream.destroy($1)", &[&setup.slot]).await.map_err(sql::of)?;
-        let rows =
-            client.query("select slot_name from pgstream.slots order by 1", &[]).await.map_err(sql::of)?;
-        if !rows.is_empty() {
-            return Ok(rows.iter().map(|row| row.get(0)).collect());
+    let foreign = "select exists (select from pg_catalog.pg_namespace \
+        where nspname = 'pgstream' and not pg_catalog.pg_has_role(nspowner, 'usage'))";
+    if has(&client, foreign).await? {
+        return Err(Error::fatal("schema pgstream belongs to another login").hint(install::OTHER_LOGIN));
+    }
+    if has(&client, "select pg_catalog.to_regprocedure('pgstream.destroy(text)') is not null").await? {
+        let row = client.query_one("select pgstream.destroy($1)", &[&setup.slot]).await.map_err(sql::of)?;
+        let published =
+            "select exists (select from pg_catalog.pg_publication where pubname = 'pgstream_inserts')";
+        if has(&client, published).await? {
+            return Ok(Some(row.get(0)));
         }
     } else {
         let slot = setup.slot.clone().unwrap_or_else(|| slot::default_slot(&setup.url.dbname));
@@ -64,10 +66,9 @@ async fn remove(setup: &Setup) -> Result<Vec<String>> {
         client.execute(query, &[&slot]).await.map_err(sql::of)?;
     }
     install::uninstall(&mut client).await?;
-    Ok(Vec::new())
+    Ok(None)
 }
 
-async fn has(client: &Client, object: &str) -> Result<bool> {
-    let row = client.query_one(&format!("select {object} is not null"), &[]).await.map_err(sql::of)?;
-    Ok(row.get(0))
+async fn has(client: &Client, query: &str) -> Result<bool> {
+    Ok(client.query_one(query, &[]).await.map_err(sql::of)?.get(0))
 }

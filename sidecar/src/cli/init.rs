@@ -86,7 +86,7 @@ pub(super) async fn prepare(setup: &Setup, options: &Options) -> Result<()> {
         .await?;
     step("make the slot", "select pgstream.setup_slot($1, $2)::text", &[&slot, &setup.plugin]).await?;
     step("log the schemas", "select pgstream.setup_schemas($1)", &[&slot]).await?;
-    tracing::info!(%slot, database = %setup.url.dbname, "initialised");
+    tracing::debug!(%slot, database = %setup.url.dbname, "initialised");
     Ok(())
 }
 

@@ -173,8 +173,16 @@ async fn migration(client: &Client, exists: bool) -> Migration {
         add(&mut migration.errors, error);
         return migration;
     }
-    let query = "select version, dirty from pgstream.schema_migrations order by version desc limit 1";
-    match client.query_opt(query, &[]).await {
+    let table = "select version, dirty from pgstream.schema_migrations order by version desc limit 1";
+    // Only the owner reads the table; whoever may ask the function reads it there.
+    let function =
+        "select pg_catalog.substring(value, 'migration (\\d+)')::bigint, not ok from pgstream.status() \
+        where name = 'install'";
+    let row = match client.query_opt(table, &[]).await {
+        Err(_) => client.query_opt(function, &[]).await,
+        row => row,
+    };
+    match row {
         Ok(Some(row)) => (migration.version, migration.dirty) = (row.get(0), row.get(1)),
         Ok(None) => {}
         Err(error) => add(&mut migration.errors, sql::of(error).to_string()),
