@@ -19,14 +19,16 @@ shift
 profile=release libdir='' sharedir='' destdir=''
 while [ $# -gt 0 ]; do
     case $1 in
-        --release | --debug) profile=${1#--} ;;
-        --libdir | --sharedir | --destdir)
-            [ $# -ge 2 ] || usage
-            eval "${1#--}=\$2"
-            shift ;;
+        --release | --debug) profile=${1#--} && shift && continue ;;
+    esac
+    [ $# -ge 2 ] || usage
+    case $1 in
+        --libdir) libdir=$2 ;;
+        --sharedir) sharedir=$2 ;;
+        --destdir) destdir=$2 ;;
         *) usage ;;
     esac
-    shift
+    shift 2
 done
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -35,7 +37,12 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml")
 libdir=$destdir${libdir:-$("$pg_config" --pkglibdir)}
 extdir=$destdir${sharedir:-$("$pg_config" --sharedir)}/extension
 target=${CARGO_TARGET_DIR:-$root/target}/extension
+case $target in /*) ;; *) target=$PWD/$target ;; esac
 
+if [ ! -f "$("$pg_config" --includedir-server)/postgres.h" ]; then
+    echo "no headers of the server for $pg_config: on Debian, install postgresql-server-dev-$major" >&2
+    exit 1
+fi
 if [ "$profile" = release ]; then optimise=--release; else optimise=; fi
 # shellcheck disable=SC2086
 (cd "$root" && PGRX_PG_CONFIG_PATH=$pg_config cargo build --locked --package pgstream-ext \

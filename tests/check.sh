@@ -30,7 +30,7 @@ check_sizes() {
 check_dependencies() {
     local deny
     deny=$(command -v cargo-deny || echo "$target/tools/bin/cargo-deny")
-    [ -x "$deny" ] || cargo install --quiet --locked --root "$target/tools" cargo-deny@0.20
+    [ -x "$deny" ] || cargo install --quiet --locked --root "$target/tools" --version '^0.20' cargo-deny
     "$deny" --log-level error check licenses bans sources || complain "dependencies"
     if "$deny" fetch db 2>/dev/null; then
         "$deny" --log-level error check --disable-fetch advisories || complain "advisories"

@@ -142,8 +142,7 @@ fn await_worker(worker: &mut Worker, timeout: Option<Interval>) -> Result<(), sp
 
 fn timed_out(job: &Job, limit: Duration) -> Result<(), spi::Error> {
     read::<()>("select pg_catalog.pg_stat_clear_snapshot()", &[])?;
-    let told = first_row::<String, String>(ACTIVITY, &[job.worker_pid.load(SeqCst).into()])?;
-    let (doing, blockers) = told.unwrap_or_default();
+    let (doing, blockers) = read_two::<String, String>(ACTIVITY, &[job.worker_pid.load(SeqCst).into()])?;
     let doing = doing.unwrap_or_else(|| job.stage().doing().to_owned());
     let held_up = blockers.map(|blockers| format!(", held up by {blockers}")).unwrap_or_default();
     let message = format!("pgstream.init() was not done after {} s", limit.as_secs_f64());
@@ -157,8 +156,7 @@ fn timed_out(job: &Job, limit: Duration) -> Result<(), spi::Error> {
 fn refuse_deadlock(job: &Job) -> Result<(), spi::Error> {
     let Stage::Lists = job.stage() else { return Ok(()) };
     let arguments = [job.worker_pid.load(SeqCst).into(), job.replica_identity_full.into()];
-    let found = first_row::<i32, String>(DEADLOCK, &arguments)?;
-    let Some((Some(pid), Some(table))) = found else { return Ok(()) };
+    let (Some(pid), Some(table)) = read_two::<i32, String>(DEADLOCK, &arguments)? else { return Ok(()) };
     let code = PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED;
     if pid == pg::process_id() {
         let message = format!("pgstream.init() waits for a lock on {table} that its own transaction holds");
@@ -322,22 +320,19 @@ fn read<T: FromDatum + IntoDatum>(sql: &str, arguments: &[DatumWithOid]) -> Resu
     Spi::connect(|client| client.select(sql, Some(1), arguments)?.next().map_or(Ok(None), |row| row.get(1)))
 }
 
-/// The first two columns of the first row.
-fn first_row<A, B>(
-    sql: &str,
-    arguments: &[DatumWithOid],
-) -> Result<Option<(Option<A>, Option<B>)>, spi::Error>
+/// Two columns of it.
+fn read_two<A, B>(sql: &str, arguments: &[DatumWithOid]) -> Result<(Option<A>, Option<B>), spi::Error>
 where
     A: FromDatum + IntoDatum,
     B: FromDatum + IntoDatum,
 {
-    Spi::connect(|client| {
-        let row = client.select(sql, Some(1), arguments)?.next();
-        row.map(|row| Ok((row.get(1)?, row.get(2)?))).transpose()
+    Spi::connect(|client| match client.select(sql, Some(1), arguments)?.next() {
+        Some(row) => Ok((row.get(1)?, row.get(2)?)),
+        None => Ok((None, None)),
     })
 }
 
-/// The same in a writing transaction of its own.
+/// Like `read`, in a writing transaction of its own.
 fn write<T: FromDatum + IntoDatum>(sql: &str, arguments: &[DatumWithOid]) -> Option<T> {
     transaction(|| {
         Spi::connect_mut(|client| {

@@ -84,6 +84,8 @@ pub async fn install(transaction: &Transaction<'_>) -> Result<()> {
 pub const OTHER_LOGIN: &str = "run it as the login that installed pgstream";
 const EXTENSION_RIGHT: &str =
     "grant create on the database to this login, or run it as the owner of the database";
+const TAKE_OVER_RIGHT: &str =
+    "a superuser has to run init this once: it takes over the rows of pgstream.snapshot_requests";
 const PLAIN_RIGHT: &str =
     "event triggers and publications for all tables need a superuser (or the provider's admin role); \
     with the extension's files on the server the owner of the database is enough";
@@ -105,7 +107,8 @@ async fn create_extension(transaction: &Transaction<'_>) -> Result<()> {
         Default::default()
     };
     let result = transaction.batch_execute(&format!("{before} create extension pgstream; {after}")).await;
-    result.map_err(|error| denied(sql::of(error), EXTENSION_RIGHT).context("create the extension"))
+    let right = if bare { TAKE_OVER_RIGHT } else { EXTENSION_RIGHT };
+    result.map_err(|error| denied(sql::of(error), right).context("create the extension"))
 }
 
 /// Runs what is newer of `tables/`, and everything else again: it can be.

@@ -263,7 +263,7 @@ impl Delivery {
 
     /// Moves the target's sequences up to the source's. The stream does not carry `nextval`.
     async fn sequences(&mut self, sink: &mut Sink) -> Result<()> {
-        if !matches!(sink, Sink::Postgres(_)) || self.sequences_due.take().is_none() {
+        if self.sequences_due.take().is_none() || !matches!(sink, Sink::Postgres(_)) {
             return Ok(());
         }
         self.sequences_read = Instant::now();

@@ -70,7 +70,7 @@ fn bench() {
     let (latency, idle) = latency::run(&source, &target, scale);
     lines.extend(latency);
 
-    println!("{:<46}{:>16}{:>16}{:>22}", "", "pgstream", "PostgreSQL's", "pgstream is");
+    println!("{:<46}{:>16}{:>16}{:>26}", "", "pgstream", "PostgreSQL's", "ratio, > 1: pgstream ahead");
     lines.iter().for_each(print);
     for (name, most) in memory {
         println!("{:<46}{:>12} MiB", format!("memory, at most, {name} -> PostgreSQL"), most >> 20);
@@ -79,13 +79,13 @@ fn bench() {
 }
 
 fn print(line: &Line) {
-    let (ratio, word) = match line.better {
-        Better::More => (line.ours / line.theirs, "faster"),
-        Better::Less => (line.theirs / line.ours, "sooner"),
+    let ratio = match line.better {
+        Better::More => line.ours / line.theirs,
+        Better::Less => line.theirs / line.ours,
     };
     let figure = |value: f64| match value {
         value if value >= 1000.0 => format!("{:.0}k {}", value / 1000.0, line.unit),
         value => format!("{value:.2} {}", line.unit),
     };
-    println!("{:<46}{:>16}{:>16}{:>15.2} x {word}", line.what, figure(line.ours), figure(line.theirs), ratio);
+    println!("{:<46}{:>16}{:>16}{:>26.2}", line.what, figure(line.ours), figure(line.theirs), ratio);
 }

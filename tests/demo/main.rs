@@ -4,7 +4,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pgstream_tests::{assert_same, row_sums, Database, Process, Session, Sidecar, LONG, SOON};
+use pgstream_tests::{assert_same, row_sums, Database, Process, Session, Sidecar, SOON};
 
 /// For how long, and how hard, pgbench works.
 const SECONDS: u64 = 20;
@@ -76,7 +76,8 @@ fn demo() {
 fn show(args: &[&str]) {
     println!("$ pgstream {} --postgres-url SOURCE", args[0]);
     let finished = Sidecar::new(args).finish();
-    finished.stdout.lines().for_each(|line| println!("  {line}"));
+    let messages = finished.stderr.lines().map(str::trim_start);
+    messages.chain(finished.stdout.lines()).for_each(|line| println!("  {line}"));
     assert_eq!(finished.code, Some(0), "pgstream {} failed:\n{}", args[0], finished.stderr);
 }
 
@@ -93,11 +94,10 @@ fn play_pgbench(source: &Database, target: &Database, sidecar: &Sidecar) {
     let start = Instant::now();
     let made = source.client("pgbench").args(["-i", "-q", "-s", "1"]).output().expect("start pgbench");
     assert!(made.status.success(), "pgbench -i failed: {}", String::from_utf8_lossy(&made.stderr));
-    target.session().time_until("(select count(*) = 100000 from pgbench_accounts)", LONG);
-    println!(
-        "{:<104}{:>6.1} s",
-        "pgbench -i: 4 tables, 100,010 rows, 3 primary keys",
-        start.elapsed().as_secs_f64()
+    sidecar.time_until(&mut target.session(), "(select count(*) = 100000 from pgbench_accounts)");
+    report(
+        "pgbench -i: 4 tables, 100,011 rows, 3 primary keys (from its first statement on)",
+        start.elapsed(),
     );
 
     source.execute("create table beats (n int primary key)");

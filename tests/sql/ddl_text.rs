@@ -179,7 +179,7 @@ fn errors_are_the_same_with_the_library() {
         "begin; create table q (); create table q ()",
         "rollback; refresh materialized view t",
     ] {
-        let mut error = |session: &mut Session| {
+        let error = |session: &mut Session| {
             let error = session.client().batch_execute(statement).expect_err(statement);
             let mut error = format!("{:?}", error.as_db_error().expect("from the server"));
             if let Some(at) = error.find("Key (enumtypid") {

@@ -46,8 +46,10 @@ fn is_ours(object: &str) -> bool {
 }
 
 fn strip_end(object: &str) -> String {
+    // Settings for the objects that follow stand behind an object; which one depends on the order of oids.
     let object = object.split("--\n-- PostgreSQL database dump complete").next().unwrap_or_default();
-    object.trim_end().to_owned()
+    let lines = object.lines().filter(|line| !line.starts_with("SET default_table"));
+    lines.collect::<Vec<_>>().join("\n").trim_end().to_owned()
 }
 
 /// For each sequence, by its qualified name: where it stands.

@@ -148,14 +148,16 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
     }
     let (stop, stopped) = oneshot::channel::<()>();
     let mut pipeline = Box::pin(crate::run::run(plan, async move {
-        let _ = stopped.await;
+        // A sender that just goes is no request: then the pipeline has ended by itself.
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }));
     tokio::select! {
         result = &mut pipeline => return finish(result),
         () = signals.next() => {}
     }
-    tracing::info!("stopping");
-    drop(stop);
+    let _ = stop.send(());
     tokio::select! {
         result = &mut pipeline => finish(result),
         () = signals.next() => Err(Error::fatal("stopped at once by a second signal; what was not confirmed comes again").into()),

@@ -78,6 +78,8 @@ pub struct Settings {
     chosen: Chosen,
     problems: Vec<String>,
     warnings: Vec<String>,
+    /// The file could not be read as a whole: what is missing then is no problem of its own.
+    unread: bool,
 }
 
 /// Reads file, environment and flags; the later win. Whatever is wrong is noted, and the rest is read nevertheless.
@@ -106,11 +108,12 @@ impl Settings {
         let name = file.display().to_string();
         let text = match std::fs::read_to_string(file) {
             Ok(text) => text,
-            Err(error) => return self.problems.push(format!("{name}: cannot be read: {error}")),
+            Err(error) => return self.give_up(format!("{name}: cannot be read: {error}")),
         };
         let bad = match file.extension().and_then(|extension| extension.to_str()) {
             Some("yaml" | "yml") => {
                 let found = yaml_file::parse(&text, environment);
+                self.unread = found.malformed;
                 for (line, setting, typed) in found.values {
                     self.set(setting, format!("{name}:{line}"), setting.key, typed);
                 }
@@ -121,11 +124,16 @@ impl Settings {
                 bad.extend(self.read_assignments(file, &assignments));
                 bad
             }
-            _ => return self.problems.push(format!("{name}: the name must end in .env, .yaml or .yml")),
+            _ => return self.give_up(format!("{name}: the name must end in .env, .yaml or .yml")),
         };
         self.problems.extend(bad.into_iter().map(|(line, why)| format!("{name}:{line}: {why}")));
         let line = |problem: &String| problem.get(name.len() + 1..)?.split(':').next()?.parse::<usize>().ok();
         self.problems.sort_by_key(line);
+    }
+
+    fn give_up(&mut self, problem: String) {
+        self.problems.push(problem);
+        self.unread = true;
     }
 
     fn read_assignments(

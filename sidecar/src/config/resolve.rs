@@ -125,6 +125,9 @@ impl Settings {
     /// What `run` needs, or everything that is wrong.
     pub fn plan(&self) -> Result<Plan, Problems> {
         let mut problems = self.problems.clone();
+        if self.unread {
+            return Err(Problems(problems));
+        }
         let source = self.plan_source(&mut problems);
         let target = self.plan_target(&mut problems);
         self.refuse_features(&mut problems);

@@ -286,6 +286,7 @@ fn retries() {
 
 #[test]
 fn files_that_are_none() {
+    assert_eq!(problems(&from_file("x.yaml", "source: [unclosed\n")).len(), 1);
     assert!(from_file("x.toml", "").problems()[0].ends_with("the name must end in .env, .yaml or .yml"));
     let missing =
         read(Some(Path::new("/nonexistent/x.env")), &Environment::new(), Chosen::default(), Vec::new());

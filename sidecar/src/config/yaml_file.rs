@@ -16,6 +16,8 @@ pub struct Found {
     pub values: Vec<(usize, &'static Setting, Typed)>,
     /// Lines that cannot be understood.
     pub bad: Vec<(usize, String)>,
+    /// It is not yaml at all.
+    pub malformed: bool,
 }
 
 /// Reads a file's text.
@@ -31,6 +33,7 @@ pub fn parse(text: &str, environment: &Environment) -> Found {
         Err(error) => {
             let line = error.marker().line();
             reader.found.bad.push((line, format!("not yaml: {}", error.info())));
+            reader.found.malformed = true;
         }
     }
     reader.found

@@ -62,7 +62,7 @@ pub fn server_error(code: &str, message: &str, detail: Option<&str>, hint: Optio
         Kind::Fatal | Kind::Stopped => Error::fatal(text),
     };
     let error = error.with_code(code);
-    match (hint, remedy(code)) {
+    match (hint, remedy(code, message)) {
         (Some(hint), _) => error.hint(hint),
         (None, Some(remedy)) => error.hint(remedy),
         (None, None) => error,
@@ -87,11 +87,14 @@ fn reaction(code: &str) -> Kind {
 }
 
 /// What the operator can do, for the errors met most when setting up.
-fn remedy(code: &str) -> Option<&'static str> {
+fn remedy(code: &str, message: &str) -> Option<&'static str> {
     Some(match code {
         "28P01" => "check user and password of the URL",
         "28000" => "check user, database and the server's pg_hba.conf",
         "3D000" => "check the database name of the URL",
+        "42501" if message.contains("walsender") => {
+            "give this login the REPLICATION attribute: alter role .. replication"
+        }
         "42501" => "grant the missing right to this login, or use another one",
         "53300" => "raise max_connections or max_wal_senders, or close sessions",
         "53400" => "raise max_replication_slots, or drop a slot that is no longer used",

@@ -33,7 +33,6 @@ use ddl::Replay;
 use held::Held;
 use progress::Progress;
 use session::{Session, Step};
-use statement::ident;
 use table::Tables;
 
 /// A PostgreSQL target.
@@ -211,8 +210,7 @@ impl Postgres {
                 self.look_up(relation).await?;
             }
             let Some(table) = self.tables.get(relation) else { return Err(table::missing(relation)) };
-            let only = if table.partitioned { "" } else { "only " };
-            names.push(format!("{only}{}.{}", ident(&relation.schema), ident(&relation.name)));
+            names.push(table.rows());
         }
         if names.is_empty() {
             return Ok(());

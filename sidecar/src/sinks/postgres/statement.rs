@@ -79,7 +79,7 @@ pub(super) fn update(table: &Table, set: &[usize], row: &Match) -> String {
 
 /// DELETE; parameters: the values of `row.equal`.
 pub(super) fn delete(table: &Table, row: &Match) -> String {
-    format!("delete from {} t where {}", table.name, condition(table, row, 1))
+    format!("delete from {} t where {}", table.rows(), condition(table, row, 1))
 }
 
 /// UPDATE, or INSERT of the whole row when there is none; parameters: `all` new values, then those of `row.equal`.
@@ -116,10 +116,10 @@ pub(super) fn update_identity(
         .collect();
     let same = same.join(" and ");
     let updated = match set {
-        [] => format!("select 1 from {} t where {found} and {same}", table.name),
+        [] => format!("select 1 from {} t where {found} and {same}", table.rows()),
         set => {
             let assignments = assignments(table, set, &places);
-            format!("update {} t set {assignments} where {found} and {same} returning 1", table.name)
+            format!("update {} t set {assignments} where {found} and {same} returning 1", table.rows())
         }
     };
     let all: Columns = (0..table.relation.columns.len()).filter(|&index| table.writable(index)).collect();
@@ -134,8 +134,9 @@ pub(super) fn update_identity(
     let done = "(select 1 from updated union all select 1 from made) done";
     let end = if may_miss { format!("select 1 from {done}") } else { unless_empty(done) };
     format!(
-        "with updated as ({updated}), gone as (delete from {table} t where {found} and not ({same}) returning *), \
+        "with updated as ({updated}), gone as (delete from {rows} t where {found} and not ({same}) returning *), \
          made as (insert into {table} ({names}) overriding system value select {values} from gone returning 1) {end}",
+        rows = table.rows(),
         table = table.name,
         names = names.join(", "),
         values = values.join(", "),
@@ -145,7 +146,7 @@ pub(super) fn update_identity(
 fn update_body(table: &Table, set: &[usize], row: &Match, first: u16, places: &[(usize, u16)]) -> String {
     format!(
         "update {} t set {} where {}",
-        table.name,
+        table.rows(),
         assignments(table, set, places),
         condition(table, row, first)
     )

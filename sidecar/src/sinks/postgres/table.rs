@@ -79,7 +79,7 @@ pub(super) struct Table {
     pub(super) arbiter: Vec<usize>,
     identity: bool,
     /// It has no rows of its own, its partitions have.
-    pub(super) partitioned: bool,
+    partitioned: bool,
     /// Statements in use.
     pub(super) shapes: Shapes,
 }
@@ -97,6 +97,12 @@ impl Table {
     /// UPDATE can set it.
     pub(super) fn settable(&self, index: usize) -> bool {
         self.writable(index) && self.columns[index].identity != Identity::Always
+    }
+
+    /// The table as UPDATE, DELETE and TRUNCATE take it: without tables that inherit from it, whose rows come as their own.
+    pub(super) fn rows(&self) -> String {
+        let only = if self.partitioned { "" } else { "only " };
+        format!("{only}{}", self.name)
     }
 
     pub(super) fn has_identity(&self) -> bool {

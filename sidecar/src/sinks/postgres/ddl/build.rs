@@ -5,11 +5,11 @@ use serde_json::Value as Json;
 
 use super::super::statement::ident;
 use super::difference::{self, Table};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::event::{Ddl, DdlObject};
 
-/// Statements that bring about what the event says. `before` finds a table as it was before the event.
-pub(super) fn statements<'a>(ddl: &Ddl, before: impl Fn(u32) -> Option<&'a Table>) -> Result<Vec<String>> {
+/// Statements that bring about what the event says, when it says enough. `before` finds a table as it was before the event.
+pub(super) fn statements<'a>(ddl: &Ddl, before: impl Fn(u32) -> Option<&'a Table>) -> Option<Vec<String>> {
     let made = if ddl.command_tag.starts_with("DROP ") {
         drops(ddl)
     } else if ["CREATE ", "SELECT INTO", "COMMENT"].iter().any(|tag| ddl.command_tag.starts_with(tag)) {
@@ -17,7 +17,7 @@ pub(super) fn statements<'a>(ddl: &Ddl, before: impl Fn(u32) -> Option<&'a Table
     } else {
         altered(ddl, before)
     };
-    made.filter(|statements| !statements.is_empty()).ok_or_else(|| unrepeatable(ddl))
+    made.filter(|statements| !statements.is_empty())
 }
 
 /// The command changed something that the event does not describe.
@@ -113,7 +113,7 @@ fn described(ddl: &Ddl, oid: u32) -> Option<&Json> {
 }
 
 /// Only the tables that a query made, without anything that came after.
-pub(super) fn tables_made(ddl: &Ddl) -> Result<Vec<String>> {
+pub(super) fn tables_made(ddl: &Ddl) -> Option<Vec<String>> {
     let made: Option<Vec<String>> = ddl
         .objects
         .iter()
@@ -123,5 +123,5 @@ pub(super) fn tables_made(ddl: &Ddl) -> Result<Vec<String>> {
             None => create_table(described(ddl, object.oid)?),
         })
         .collect();
-    made.filter(|statements| !statements.is_empty()).ok_or_else(|| unrepeatable(ddl))
+    made.filter(|statements| !statements.is_empty())
 }

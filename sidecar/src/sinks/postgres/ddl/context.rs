@@ -10,7 +10,7 @@ use crate::event::{Ddl, Value};
 
 const SET: &str = "select pg_catalog.set_config($1, $2, true)";
 const GET: &str = "select pg_catalog.current_setting($1, true)";
-const ROLE: &str = "select pg_catalog.pg_has_role(current_user, r.oid, 'member')::pg_catalog.text
+const ROLE: &str = "select pg_catalog.pg_has_role(current_user, r.oid, 'member')::pg_catalog.text, r.rolsuper::pg_catalog.text
     from pg_catalog.pg_roles r where r.rolname = $1::pg_catalog.name";
 
 /// What is changed for commands, and what it was.
@@ -84,14 +84,15 @@ impl Context {
         if target.ddl_role == DdlRole::Login || role.is_empty() || *role == login.name {
             return Ok(false);
         }
-        let found = session.rows(ROLE, &[role]).await?.into_iter().flatten().next().flatten();
-        if found.as_deref() == Some("true") {
-            return Ok(true);
-        }
+        let found: Vec<_> = session.rows(ROLE, &[role]).await?.into_iter().flatten().flatten().collect();
+        let found: Vec<&str> = found.iter().map(String::as_str).collect();
         let (quoted, me) = (ident(role), ident(&login.name));
-        let remedy = match found {
-            None => format!("create role {quoted}"),
-            Some(_) => format!("grant {quoted} to {me}"),
+        let remedy = match found[..] {
+            ["true", _] => return Ok(true),
+            // Nobody should grant a superuser's rights for this.
+            [_, "true"] => None,
+            [..] if found.is_empty() => Some(format!("create role {quoted}; grant {quoted} to {me}")),
+            [..] => Some(format!("grant {quoted} to {me}")),
         };
         if login.superuser {
             // As itself it would make a user's function run with a superuser's rights.
@@ -99,10 +100,13 @@ impl Context {
                 "role {quoted}, which ran {} at {}, does not exist at the target",
                 ddl.command_tag, ddl.lsn
             ))
-            .hint(format!("{remedy}; or replay all DDL as the target login with ddl_role \"self\"")));
+            .hint(format!(
+                "create role {quoted}; or replay all DDL as the target login with ddl_role \"self\""
+            )));
         }
         if self.warned.insert(role.clone()) {
-            tracing::warn!("DDL of role {quoted} is replayed as {me}; to keep its role: {remedy}");
+            let remedy = remedy.map_or(String::new(), |remedy| format!("; to keep its role: {remedy}"));
+            tracing::warn!("DDL of role {quoted} is replayed as {me}, who will own what it makes{remedy}");
         }
         Ok(false)
     }

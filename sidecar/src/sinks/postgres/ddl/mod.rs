@@ -28,9 +28,9 @@ use difference::Table;
 use text::Script;
 
 /// The target says that the object is already there, or already gone.
-const CONFLICTS: [&str; 12] = [
+const CONFLICTS: [&str; 11] = [
     "42P07", "42710", "42701", "42P06", "42723", "42P16", // duplicates
-    "42P01", "42703", "42704", "42883", "3F000", "42P17", // undefined ones
+    "42P01", "42703", "42704", "42883", "3F000", // undefined ones
 ];
 
 /// Columns of a table of the target, described as `ddl_log.tables` describes the source's.
@@ -89,29 +89,57 @@ impl Replay {
         target: &PostgresTarget,
         ddl: &Ddl,
     ) -> Result<()> {
-        let statements = self.plan(session, ddl).await?;
-        if ddl.rewrite {
-            warn_of_rewrite(session, ddl, &statements).await?;
-        }
         let skip = target.ddl_conflict == DdlConflict::SkipIfEqual;
+        match self.plan(session, ddl).await? {
+            Some(statements) => {
+                if ddl.rewrite {
+                    warn_of_rewrite(session, ddl, &statements).await?;
+                }
+                self.execute(session, target, ddl, &statements, skip).await?;
+            }
+            None if skip => unless_equal(session, ddl, build::unrepeatable(ddl)).await?,
+            None => return Err(build::unrepeatable(ddl)),
+        }
+        self.remember(ddl);
+        // Parsed statements keep the types their tables had.
+        session.forget()
+    }
+
+    async fn execute(
+        &mut self,
+        session: &mut Session,
+        target: &PostgresTarget,
+        ddl: &Ddl,
+        statements: &[String],
+        skip: bool,
+    ) -> Result<()> {
         if skip {
             session.own("savepoint pgstream_ddl")?;
         }
         self.context.enter(session, target, ddl).await?;
-        for sql in &statements {
+        for sql in statements {
             session.once(Step::Ddl { lsn: ddl.lsn, text: text::shown(ddl, sql) }, sql)?;
         }
         self.context.leave(session)?;
         if skip {
             session.own("release savepoint pgstream_ddl")?;
         }
-        if let Err(error) = session.sync().await {
-            self.conflict(session, ddl, skip, error).await?;
+        match session.sync().await {
+            Ok(_) => tracing::info!(command = %ddl.command_tag, lsn = %ddl.lsn, "schema change replayed"),
+            Err(error) if !error.code().is_some_and(|code| CONFLICTS.contains(&code)) => return Err(error),
+            Err(error) if skip => {
+                session.own("rollback to savepoint pgstream_ddl")?;
+                session.sync().await?;
+                unless_equal(session, ddl, error).await?;
+            }
+            Err(error) => {
+                return Err(error.hint(
+                    "the target is not as the source was: make it so by hand and start again, or set ddl_conflict to \"skip-if-equal\" \
+                     if it already is as this command would make it",
+                ))
+            }
         }
-        tracing::info!(command = %ddl.command_tag, lsn = %ddl.lsn, "schema change replayed");
-        self.remember(ddl);
-        // Parsed statements keep the types their tables had.
-        session.forget()
+        Ok(())
     }
 
     fn remember(&mut self, ddl: &Ddl) {
@@ -122,8 +150,8 @@ impl Replay {
         self.known.extend(tables.filter_map(Table::read).map(|table| (table.oid, table)));
     }
 
-    /// Decides what to run; nothing when it is not for us to do.
-    async fn plan(&mut self, session: &mut Session, ddl: &Ddl) -> Result<Vec<String>> {
+    /// Decides what to run: nothing when it is not for us to do, `None` when we do not know how.
+    async fn plan(&mut self, session: &mut Session, ddl: &Ddl) -> Result<Option<Vec<String>>> {
         let Some(sql) = ddl.sql.as_deref().filter(|_| !ddl.partial) else {
             return self.build(session, ddl).await;
         };
@@ -131,62 +159,51 @@ impl Replay {
             match text::parse(sql, &ddl.settings) {
                 Some(mut statements) if statements.len() == 1 => statements.pop(),
                 // A newer server's syntax, perhaps: the target will say.
-                _ => return Ok(vec![sql.to_owned()]),
+                _ => return Ok(Some(vec![sql.to_owned()])),
             }
         } else {
             self.script.statement(ddl)
         };
         if parsed.is_none() && self.script.by_extension(ddl) {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let Some(statement) = parsed else { return self.build(session, ddl).await };
         if text::is_made_from_query(&statement.node) {
-            return build::tables_made(ddl);
+            return Ok(build::tables_made(ddl));
         }
         if matches!(statement.node, NodeEnum::ReindexStmt(_)) {
-            return Ok(Vec::new());
+            return Ok(Some(Vec::new()));
         }
         let statement = text::in_transaction(statement, &ddl.settings);
-        Ok(stored::with_stored_values(&statement.node, &ddl.tables).unwrap_or_else(|| vec![statement.text]))
+        let statements = stored::with_stored_values(&statement.node, &ddl.tables);
+        Ok(Some(statements.unwrap_or_else(|| vec![statement.text])))
     }
 
     /// Makes the statements from the event's descriptions. What a table was before is known from earlier events, else the target tells.
-    async fn build(&mut self, session: &mut Session, ddl: &Ddl) -> Result<Vec<String>> {
+    async fn build(&mut self, session: &mut Session, ddl: &Ddl) -> Result<Option<Vec<String>>> {
         for after in ddl.tables.as_array().into_iter().flatten().filter_map(Table::read) {
             let known = self.known.contains_key(&after.oid);
             let now = if known { None } else { describe(session, &after.schema, &after.table).await? };
             self.known.extend(now.map(|now| (after.oid, now)));
         }
-        let statements = build::statements(ddl, |oid| self.known.get(&oid))?;
-        tracing::info!(command = %ddl.command_tag, lsn = %ddl.lsn, "replayed from the catalogue's description: the text is not known");
-        Ok(statements)
+        tracing::info!(command = %ddl.command_tag, lsn = %ddl.lsn, "the text is not known: made from the catalogue's description");
+        Ok(build::statements(ddl, |oid| self.known.get(&oid)))
     }
+}
 
-    /// The target refused: goes on only where that is wished for and the target already is as the event would make it.
-    async fn conflict(&mut self, session: &mut Session, ddl: &Ddl, skip: bool, error: Error) -> Result<()> {
-        if !error.code().is_some_and(|code| CONFLICTS.contains(&code)) {
-            return Err(error);
+/// A command that could not be repeated is passed over where the target's tables already are as it would make them.
+async fn unless_equal(session: &mut Session, ddl: &Ddl, error: Error) -> Result<()> {
+    for wanted in ddl.tables.as_array().into_iter().flatten().filter_map(Table::read) {
+        let found = describe(session, &wanted.schema, &wanted.table).await?;
+        if !found.is_some_and(|found| found.same_rows(&wanted)) {
+            return Err(error.hint(format!(
+                "and table {} is not as this command would make it: make it so by hand and start again",
+                wanted.name()
+            )));
         }
-        if !skip {
-            return Err(error.hint(
-                "the target is not as the source was: make it so by hand and start again, or set ddl_conflict to \"skip-if-equal\" if it \
-                 already is as this command would make it",
-            ));
-        }
-        session.own("rollback to savepoint pgstream_ddl")?;
-        session.sync().await?;
-        for wanted in ddl.tables.as_array().into_iter().flatten().filter_map(Table::read) {
-            let found = describe(session, &wanted.schema, &wanted.table).await?;
-            if !found.is_some_and(|found| found.same_rows(&wanted)) {
-                return Err(error.hint(format!(
-                    "and table {} is not as this command would make it: make it so by hand and start again",
-                    wanted.name()
-                )));
-            }
-        }
-        tracing::warn!(%error, "passed over: the target already is as this command would make it");
-        Ok(())
     }
+    tracing::warn!(%error, "passed over: the target already is as this command would make it");
+    Ok(())
 }
 
 async fn describe(session: &mut Session, schema: &str, table: &str) -> Result<Option<Table>> {
