@@ -1,10 +1,13 @@
--- Schemas whose document changes although none of their tables is left in them to say so: just made,
--- or a table was moved away, or the schema itself was renamed.
+-- Schemas whose document changes although none of their tables is there to say so: just made, or a table was
+-- moved out, or the schema was renamed. What was before is known from the newest documents: a table that its
+-- schema's document does not know may have come from another.
 create or replace function pgstream.changed_schemas(
     tag text, described jsonb, out made text[], out left_behind text[], out renamed text[])
     language plpgsql volatile
     set search_path = pg_catalog, pg_temp
 as $$
+declare
+    newcomers text[];
 begin
     if tag in ('CREATE SCHEMA', 'ALTER SCHEMA') then
         made := array(select n.nspname::text from pgstream.captured_commands() as c
@@ -20,16 +23,13 @@ begin
               and not exists (select from pg_namespace as n where n.nspname = newest.schema_name));
     end if;
     if tag = 'ALTER TABLE' then
-        left_behind := array(
-            select n.nspname::text
-            from pg_namespace as n
-            cross join lateral (
-                select l.schema from pgstream.schema_log as l
-                where l.schema_name = n.nspname::text order by l.version desc limit 1) as newest
-            where exists (
-                select from jsonb_array_elements(described) as d
-                where d ->> 'schema' <> n.nspname::text
-                  and newest.schema @> jsonb_build_object('tables', jsonb_build_array(jsonb_build_object('oid', d -> 'oid')))));
+        newcomers := array(select d ->> 'oid' from jsonb_array_elements(described) as d
+                           where not pgstream.is_documented(d ->> 'schema', d ->> 'oid'));
+        if newcomers <> '{}' then
+            left_behind := array(
+                select n.nspname::text from pg_namespace as n
+                where exists (select from unnest(newcomers) as o where pgstream.is_documented(n.nspname::text, o)));
+        end if;
     end if;
 end
 $$;

@@ -15,14 +15,12 @@ begin
     if document is null then
         document := pgstream.get_schema(schema_name);
     else
-        document := jsonb_build_object('tables', (
-            select jsonb_agg(t order by (t ->> 'oid')::oid)
-            from (select kept.t from jsonb_array_elements(nullif(document -> 'tables', 'null')) as kept(t)
-                  where (kept.t ->> 'oid')::oid <> all (gone)
-                    and not exists (select from jsonb_array_elements(changed) as c where c -> 'oid' = kept.t -> 'oid')
-                  union all
-                  select pgstream.schema_table(c) from jsonb_array_elements(changed) as c
-                  where c ->> 'schema' = log_document.schema_name) as merged));
+        document := pgstream.patch_document(
+            document,
+            (select coalesce(jsonb_agg(pgstream.schema_table(c)), '[]') from jsonb_array_elements(changed) as c
+             where c ->> 'schema' = log_document.schema_name),
+            gone || array(select (c ->> 'oid')::oid from jsonb_array_elements(changed) as c
+                          where c ->> 'schema' <> log_document.schema_name));
     end if;
 
     loop

@@ -7,6 +7,7 @@ declare
     name   text;
     logged integer := 0;
 begin
+    perform pgstream.settle_in();
     for name in
         select n.nspname::text
         from pg_namespace as n

@@ -13,6 +13,15 @@ create table pgstream.schema_log (
 comment on table pgstream.schema_log is 'one document per schema and DDL command, in the transaction of that command';
 comment on column pgstream.schema_log.acked is 'the reader of the stream has passed this row';
 
+-- Documents shrink to a thirtieth. pglz takes longer for it than everything else that a DDL command causes here.
+do $$
+begin
+    if (select 'lz4' = any (enumvals) from pg_catalog.pg_settings where name = 'default_toast_compression') then
+        alter table pgstream.schema_log alter column schema set compression lz4;
+    end if;
+end
+$$;
+
 create unique index schema_log_version_uniq on pgstream.schema_log (schema_name, version);
 create index schema_log_name_acked on pgstream.schema_log (schema_name, acked, id);
 

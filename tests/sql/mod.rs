@@ -1,5 +1,6 @@
 //! The SQL surface. What must not depend on the way of installing runs twice, see [`on_both_installs`].
 
+mod cases;
 mod ddl_log;
 mod ddl_text;
 mod dump;

@@ -143,6 +143,10 @@ impl Postgres {
     }
 
     async fn change(&mut self, change: Change) -> Result<()> {
+        if self.session.is_crowded() {
+            self.tables.clear();
+            self.session.forget()?;
+        }
         if self.replay.is_waiting() || self.held.holds(&change.relation) {
             return self.held.push(change);
         }

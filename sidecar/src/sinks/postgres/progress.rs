@@ -198,8 +198,9 @@ async fn lock(session: &mut Session, source: &Identity) -> Result<()> {
     let rows = session.rows(sql, &[&format!("pgstream {system} {database} {slot}")]).await?;
     match rows.into_iter().flatten().next().flatten().as_deref() {
         Some("true") => Ok(()),
-        // Its session may only be the rest of one that was killed.
+        // Its session may only be the rest of one that was killed: object_in_use, as the server says of slots and origins.
         _ => Err(Error::transient(format!("another pgstream session writes slot {slot} to this target"))
+            .with_code("55006")
             .hint("stop the other sidecar")),
     }
 }

@@ -14,6 +14,9 @@ pub(super) const NO_ROW: &str = "pgstream: no such row";
 /// Above this many bytes a round is sent even in the middle of a transaction.
 const ROUND_BYTES: usize = 4 << 20;
 
+/// Above this many parsed statements all are forgotten.
+const MOST_PARSED: usize = 4096;
+
 /// Session settings beside those every session has: nothing may cut a statement short, names are always qualified, rows that a
 /// policy would hide are an error, and a committed row is visible to the next statement.
 const SETTINGS: &str = "select pg_catalog.set_config(s.name, v.value, false) from (values
@@ -63,6 +66,8 @@ pub(super) struct Login {
 pub(super) struct Session {
     pipeline: Pipeline,
     steps: Vec<Step>,
+    /// Statements parsed since we last forgot them.
+    parsed: usize,
     pub(super) login: Login,
 }
 
@@ -82,7 +87,7 @@ impl Session {
         };
         let login =
             Login { name: text(0), superuser: text(1) == "true", database: text(2), replica: false, durable };
-        let mut session = Self { pipeline, steps: Vec::new(), login };
+        let mut session = Self { pipeline, steps: Vec::new(), parsed: 0, login };
         session.own(SETTINGS)?;
         session.own(&format!("set synchronous_commit = {}", session.login.durable))?;
         session.sync().await?;
@@ -131,6 +136,7 @@ impl Session {
 
     /// The parsed statement of that text.
     pub(super) fn statement(&mut self, sql: &str) -> Result<StatementId> {
+        self.parsed += 1;
         self.pipeline.statement(sql)
     }
 
@@ -148,7 +154,13 @@ impl Session {
 
     /// Forgets parsed statements: their tables may have changed.
     pub(super) fn forget(&mut self) -> Result<()> {
+        self.parsed = 0;
         self.pipeline.forget()
+    }
+
+    /// True when the server keeps so many parsed statements for us that they should be forgotten.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.parsed > MOST_PARSED
     }
 
     /// True when the queue is large enough to be sent before more is added.

@@ -2,7 +2,7 @@
 
 use super::session::{Op, Session, Step};
 use super::statement::{self, Columns, Existing, Match};
-use super::table::{Identity, Table};
+use super::table::Table;
 use crate::config::plan::OnConflict;
 use crate::error::{Error, Result};
 use crate::event::{Change, OldRow, RowChange, Tuple, Value};
@@ -241,16 +241,14 @@ fn update(
 
 /// Whether a GENERATED ALWAYS identity was sent that is not known to be what it was.
 fn identity_may_change(table: &Table, old: Option<&OldRow>, new: &Tuple) -> bool {
-    let always = |index: &usize| table.column(*index).identity == Identity::Always && table.writable(*index);
-    table.has_identity()
-        && (0..table.relation.columns.len()).filter(always).any(|index| {
-            let value = new.get(index);
-            let key = table.relation.columns.get(index).is_some_and(|column| column.key);
-            match old {
-                _ if value == Some(Value::Unchanged) => false,
-                None => !key,
-                Some(OldRow::Key(old)) => !key || old.get(index) != value,
-                Some(OldRow::Full(old)) => old.get(index) != value,
-            }
-        })
+    table.always.iter().any(|&index| {
+        let key = table.relation.columns.get(index).is_some_and(|column| column.key);
+        let value = || new.get(index);
+        match old {
+            None if key => false,
+            Some(OldRow::Key(old)) if key => old.get(index) != value(),
+            Some(OldRow::Full(old)) => old.get(index) != value(),
+            None | Some(OldRow::Key(_)) => value() != Some(Value::Unchanged),
+        }
+    })
 }

@@ -23,7 +23,7 @@ with t as (
   from t join pg_catalog.pg_index i on i.indrelid = t.oid
   where i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indexprs is null
 )
-select a.attname, pg_catalog.format_type(a.atttypid, -1), a.attidentity, a.attgenerated,
+select a.attname, pg_catalog.format_type(b.oid, -1), a.attidentity, a.attgenerated,
   (select 'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')'
    from pg_catalog.pg_opclass oc
    join pg_catalog.pg_amop ao on ao.amopfamily = oc.opcfamily and ao.amopstrategy = 3
@@ -57,7 +57,7 @@ pub(super) enum Identity {
 pub(super) struct TargetColumn {
     /// Quoted.
     pub(super) name: String,
-    /// As a cast takes it, without length.
+    /// As a cast takes it: without length, and of a domain what it is made of, so that its checks are those of an assignment.
     pub(super) type_name: String,
     pub(super) identity: Identity,
     pub(super) generated: bool,
@@ -78,6 +78,8 @@ pub(super) struct Table {
     /// A unique key by which INSERT can find the row it conflicts with.
     pub(super) arbiter: Vec<usize>,
     identity: bool,
+    /// GENERATED ALWAYS identities: INSERT can give them, UPDATE cannot set them.
+    pub(super) always: Vec<usize>,
     /// It has no rows of its own, its partitions have.
     partitioned: bool,
     /// Statements in use.
@@ -204,6 +206,7 @@ fn read(relation: &Arc<Relation>, rows: &[Vec<Option<String>>]) -> Result<Table>
         ))
         .hint("add it there as it is at the source, or copy the table again with a snapshot"));
     }
+    let always = (0..columns.len()).filter(|&index| columns[index].identity == Identity::Always).collect();
     let first = rows.first().map_or(&[][..], Vec::as_slice);
     let key: Vec<String> = json(text(first, 5))?.unwrap_or_default();
     let unique: Vec<Vec<String>> = json(text(first, 6))?.unwrap_or_default();
@@ -217,6 +220,7 @@ fn read(relation: &Arc<Relation>, rows: &[Vec<Option<String>>]) -> Result<Table>
         primary_key,
         arbiter,
         identity,
+        always,
         partitioned: text(first, 8).as_deref() == Some("p"),
         shapes: Shapes::default(),
     })
