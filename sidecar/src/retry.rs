@@ -23,9 +23,13 @@ impl Attempts {
         Self { backoff, failed: 0, established: false }
     }
 
-    /// The stream runs: later failures are waited out, and counting begins anew.
-    pub fn succeeded(&mut self) {
+    /// The stream has begun: from now on a lost connection is waited out.
+    pub fn established(&mut self) {
         self.established = true;
+    }
+
+    /// Something was delivered: counting begins anew.
+    pub fn progressed(&mut self) {
         self.failed = 0;
     }
 
@@ -37,16 +41,16 @@ impl Attempts {
         let limit = match error.kind() {
             Kind::Fatal | Kind::Rejected | Kind::Stopped => return Err(error),
             Kind::Transient => match error.code() {
+                // A standby may be promoted within seconds; one that is not stays what it is.
+                Some("25006") => SHORT_WAIT,
+                _ if self.established => self.backoff.attempts,
+                Some("55006" | "57P03") => SHORT_WAIT,
                 // A first connection that fails is a wrong URL more often than a passing trouble: say so at once.
-                None if !self.established => 0,
-                None => self.backoff.attempts,
-                Some("25006" | "55006" | "57P03") => SHORT_WAIT,
-                Some(_) if !self.established => 0,
-                Some(_) => self.backoff.attempts,
+                Some(_) | None => 0,
             },
         };
         self.failed += 1;
-        let unlimited = self.established && limit == 0;
+        let unlimited = self.established && limit == 0; // as configured; the limits above are never 0 then
         if !unlimited && self.failed > limit {
             return Err(error);
         }
@@ -78,7 +82,7 @@ mod tests {
     #[test]
     fn permission_errors_are_never_retried() {
         let mut attempts = attempts();
-        attempts.succeeded();
+        attempts.established();
         assert!(attempts.after(Error::fatal("permission denied").with_code("42501")).is_err());
     }
 
@@ -86,11 +90,23 @@ mod tests {
     fn an_unreachable_server_is_said_at_once_at_start_and_waited_out_later() {
         let mut attempts = attempts();
         assert!(attempts.after(Error::transient("refused")).is_err());
-        attempts.succeeded();
+        attempts.established();
         for _ in 0..100 {
             let wait = attempts.after(Error::transient("refused")).expect("waited out");
             assert!(wait <= Duration::from_secs(1), "{wait:?}");
         }
+    }
+
+    #[test]
+    fn a_target_that_stays_read_only_is_given_up() {
+        let mut attempts = attempts();
+        attempts.established();
+        let read_only = || Error::transient("read-only").with_code("25006");
+        for _ in 0..SHORT_WAIT {
+            assert!(attempts.after(read_only()).is_ok());
+            attempts.established();
+        }
+        assert!(attempts.after(read_only()).is_err(), "connecting alone is no progress");
     }
 
     #[test]

@@ -97,11 +97,12 @@ async fn stream(
     let start = sink.progress().unwrap_or(identity.confirmed);
     let slot = slot::open(wire, &identity, start).await.map_err(|error| error.context("source"))?;
     tracing::info!(slot = %identity.slot, database = %identity.database, %start, "streaming");
-    attempts.succeeded();
+    attempts.established();
 
     let (frames_in, frames_out) = bounded(CHANNEL_BYTES);
     let (runs_in, runs_out) = bounded(CHANNEL_BYTES);
     let (checkpoint, confirmed) = Checkpoint::new(start);
+    let progress = confirmed.clone();
     let reader = background(read(slot, frames_in, confirmed, stop.clone()));
     let capture = Capture { schema_log: matches!(plan.target, Target::Stdout) };
     let stages = background(decode_and_filter(frames_out, runs_in, capture, filter.clone()));
@@ -119,6 +120,9 @@ async fn stream(
             Err(Error::transient(format!("not everything was delivered within {:?}", plan.grace)).hint("it will be after the next start"))
         }
     };
+    if *progress.borrow() > start {
+        attempts.progressed();
+    }
     let closed = if written.is_ok() { sink.close().await } else { Ok(()) };
     if written.is_err() {
         reader.abort();

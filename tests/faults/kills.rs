@@ -21,11 +21,11 @@ const TABLES: &str = "create table t (id int primary key, v text, n int not null
 
 /// One step of the load: rows of every kind, and now and then DDL, in transactions of different size.
 const STEP: &str = "do $$
-declare n int := (random() * 1000)::int; name text;
+declare x int := (random() * 1000)::int; name text;
 begin
-    insert into t select g, 'v' || g from generate_series(n, n + 20) g on conflict (id) do update set n = t.n + 1;
-    update t set v = v || '.', id = case when random() < 0.1 then id + 100000 else id end where id between n and n + 5;
-    delete from t where id between n + 10 and n + 12 or length(v) > 20;
+    insert into t select g, 'v' || g from generate_series(x, x + 20) g on conflict (id) do update set n = t.n + 1;
+    update t set v = v || '.', id = case when random() < 0.1 then id + 100000 else id end where id between x and x + 5;
+    delete from t where id between x + 10 and x + 12 or length(v) > 20;
     insert into log select nextval('counter') from generate_series(1, 10);
     if random() < 0.2 then
         name := 'extra_' || nextval('names');

@@ -52,10 +52,12 @@ pub async fn find(client: &Client, source: &Source, system: &str) -> Result<Iden
     Ok(Identity { system: system.to_owned(), database, slot: slot.name.clone(), confirmed })
 }
 
-/// `pgstream_<database>_slot`, with what a slot name cannot have replaced by `_`.
+/// `pgstream_<database>_slot`, with what a slot name cannot have replaced by `_`, cut to the 63 characters a name can have: as
+/// `pgstream.default_slot_name()` has it.
 pub fn default_slot(database: &str) -> String {
+    const DATABASE: usize = 63 - "pgstream__slot".len();
     let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '_' };
-    format!("pgstream_{}_slot", database.to_lowercase().chars().map(plain).collect::<String>())
+    format!("pgstream_{}_slot", database.to_lowercase().chars().map(plain).take(DATABASE).collect::<String>())
 }
 
 fn missing(name: &str) -> Error {

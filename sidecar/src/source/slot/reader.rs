@@ -43,8 +43,9 @@ pub struct Slot {
 const PUBLICATIONS: &str =
     "pgstream_inserts,pgstream_changes_1,pgstream_changes_2,pgstream_changes_3,pgstream_changes_4,\
     pgstream_changes_5,pgstream_changes_6,pgstream_changes_7,pgstream_changes_8";
-/// Feedback at the latest.
-const FEEDBACK_EVERY: Duration = Duration::from_secs(10);
+/// Feedback at the latest. While the sink stands still we do not read the server's requests for a sign of life, so this must be well below
+/// any `wal_sender_timeout`.
+const FEEDBACK_EVERY: Duration = Duration::from_secs(1);
 /// Feedback at most this often when progress is quick.
 const FEEDBACK_PAUSE: Duration = Duration::from_millis(100);
 /// How long the server may take to answer our goodbye.
