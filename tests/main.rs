@@ -8,5 +8,6 @@
 
 mod faults;
 mod flows;
+mod golden;
 mod harness;
 mod sql;

@@ -58,7 +58,8 @@ fn walk(config: &str, content: fn(&str, &str) -> String) {
         ["acked", "boolean", "t", "false"],
     ];
     assert_eq!(columns, expected.map(|column| column.map(str::to_owned).to_vec()));
-    let mut indexes = source.rows("select indexrelid::regclass from pg_index where indrelid = 'pgstream.schema_log'::regclass ");
+    let mut indexes = source
+        .rows("select indexrelid::regclass from pg_index where indrelid = 'pgstream.schema_log'::regclass ");
     indexes.sort();
     assert_eq!(
         indexes.concat(),
