@@ -43,6 +43,16 @@ const OBJECTS: &str = "
     union all
     select 'schema', nspacl::text from pg_namespace where nspname = 'pgstream'";
 
+/// Both databases have the same objects, to the last comment and right.
+pub(crate) fn assert_same_objects(expected: &Database, found: &Database) {
+    let (expected, found) = (objects(expected), objects(found));
+    for (name, definition) in &expected {
+        assert_eq!(found.get(name), Some(definition), "{name}");
+    }
+    let more: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
+    assert!(more.is_empty(), "{more:?}");
+}
+
 fn objects(database: &Database) -> BTreeMap<String, String> {
     database.rows(OBJECTS).into_iter().map(|mut row| (row.remove(0), row.remove(0))).collect()
 }

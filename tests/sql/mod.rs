@@ -10,6 +10,7 @@ mod install;
 mod publications;
 mod schema_log;
 mod setup;
+mod upgrade;
 
 use std::fs;
 use std::path::Path;
@@ -29,11 +30,15 @@ impl Install {
     /// A new database of the shared source with pgstream in it.
     fn database(self) -> Database {
         let database = Database::on_source();
-        match self {
-            Install::Extension => database.execute("create extension pgstream"),
-            Install::Plain => database.execute(&plain_script()),
-        }
+        database.execute(&self.script());
         database
+    }
+
+    fn script(self) -> String {
+        match self {
+            Install::Extension => "create extension pgstream".to_owned(),
+            Install::Plain => plain_script(),
+        }
     }
 }
 

@@ -206,6 +206,8 @@ impl Server {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PG")) {
             command.env_remove(name);
         }
+        // The extension's errors would carry a backtrace in their detail.
+        command.env_remove("RUST_BACKTRACE");
         command
     }
 
