@@ -8,11 +8,11 @@ failed=0
 
 complain() { echo "check: $*" >&2; failed=1; }
 
-# The manifest names each SQL file once, and nothing that is not there; upgrades are found by their names.
+# The manifest names each SQL file of an install once, and nothing that is not there.
 check_manifest() {
     local listed files
     listed=$(sed 's/#.*//; s/[[:space:]]*$//; /^$/d' sql/order | sort)
-    files=$(cd sql && find . -name '*.sql' -not -path './upgrade/*' -printf '%P\n' | sort)
+    files=$(cd sql && find . -name '*.sql' -not -path './upgrade/*' -not -path ./uninstall.sql -printf '%P\n' | sort)
     diff <(echo "$listed") <(echo "$files") >&2 || complain "sql/order (<) and the files of sql/ (>) differ"
 }
 
