@@ -13,7 +13,7 @@ on_both_installs!(older_functions_become_the_new_ones);
 
 /// What an older release may have left: another body, another owner of rights, a trigger that is not there yet.
 const OLDER: &str = "
-    create or replace function pgstream.is_system_schema(text) returns boolean language sql as 'select false';
+    create or replace function pgstream.is_system_schema(schema_name text) returns boolean language sql as 'select false';
     grant execute on function pgstream.refresh_schema(text) to public;
     comment on function pgstream.xid_pid(pgstream.xid) is null";
 

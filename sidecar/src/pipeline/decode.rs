@@ -149,7 +149,7 @@ impl Decoder {
         let oid = input.u32()?;
         let schema = input.text()?;
         let schema = if schema.is_empty() { "pg_catalog".into() } else { schema };
-        let name = input.text()?;
+        let table = input.text()?;
         let identity = match input.u8()? {
             b'd' => ReplicaIdentity::Default,
             b'n' => ReplicaIdentity::Nothing,
@@ -163,10 +163,15 @@ impl Decoder {
             let key = input.u8()? & 1 == 1;
             let name = input.text()?;
             let (type_oid, modifier) = (input.u32()?, input.u32()? as i32);
-            columns.push(self.column(name, type_oid, modifier, key));
+            let mut column = self.column(name, type_oid, modifier, key);
+            // pgoutput tells only the type below a domain; of our own one the name is known.
+            if (&*schema, &*table, &*column.name) == ("pgstream", "schema_log", "id") {
+                column.type_name = "pgstream.xid".into();
+            }
+            columns.push(column);
         }
         input.end()?;
-        self.relations.insert(oid, Arc::new(Relation { oid, schema, name, identity, columns }));
+        self.relations.insert(oid, Arc::new(Relation { oid, schema, name: table, identity, columns }));
         Ok(())
     }
 
