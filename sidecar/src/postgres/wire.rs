@@ -17,7 +17,9 @@ use super::transport::{self, Stream};
 use crate::error::{Error, Result};
 
 /// Session settings under which every value is read and written, so that its text form is exact and the same on both sides.
-pub const SESSION_SETTINGS: [(&str, &str); 6] = [
+/// The search path decides whether `regclass` and its like are written with their schema, and where they are looked up.
+pub const SESSION_SETTINGS: [(&str, &str); 7] = [
+    ("search_path", "pg_catalog"),
     ("client_encoding", "UTF8"),
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
