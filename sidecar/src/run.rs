@@ -260,7 +260,8 @@ impl Delivery {
     async fn store(&mut self, sink: &mut Sink) -> Result<()> {
         if let Some(at) = self.checkpoint.unstored() {
             sink.advance(at).await.map_err(|error| error.context("target"))?;
-            self.checkpoint.stored(at);
+            // A sink in the middle of a transaction stores nothing now; what it did store is what counts.
+            self.checkpoint.stored(sink.progress().map_or(at, |stored| stored.min(at)));
         }
         Ok(())
     }

@@ -51,9 +51,11 @@ impl Checkpoint {
         self.stored_at + STORE_EVERY
     }
 
-    /// The sink stored `at`.
+    /// The sink was asked to store [`unstored`](Self::unstored), and now remembers `at`. If that is not all, the next time is a whole
+    /// interval away.
     pub fn stored(&mut self, at: Lsn) {
         self.confirm(at.min(self.pending));
+        self.stored_at = Instant::now();
     }
 
     fn confirm(&mut self, at: Lsn) {
@@ -87,6 +89,16 @@ mod tests {
         assert_eq!((*watcher.borrow(), checkpoint.unstored()), (Lsn(20), Some(Lsn(30))));
         checkpoint.stored(Lsn(30));
         assert_eq!((*watcher.borrow(), checkpoint.unstored()), (Lsn(30), None));
+    }
+
+    #[tokio::test]
+    async fn a_sink_that_cannot_store_now_is_asked_again_later() {
+        let (mut checkpoint, watcher) = Checkpoint::new(Lsn(10));
+        checkpoint.reached(Lsn(30), Some(Lsn(20)));
+        let deadline = checkpoint.deadline();
+        checkpoint.stored(Lsn(20));
+        assert_eq!((*watcher.borrow(), checkpoint.unstored()), (Lsn(20), Some(Lsn(30))));
+        assert!(checkpoint.deadline() >= deadline);
     }
 
     proptest! {
