@@ -36,6 +36,8 @@ use crate::source::slot::{self, Frame, Identity, Slot};
 
 /// Room of each channel.
 const CHANNEL_BYTES: u32 = 8 << 20;
+/// A run is not made longer than this from frames that wait.
+const RUN_BYTES: usize = 256 << 10;
 /// Sequences are read again after this long without news, once, and at this interval while there are changes.
 const SEQUENCES_IDLE: Duration = Duration::from_millis(500);
 const SEQUENCES_BUSY: Duration = Duration::from_secs(10);
@@ -165,7 +167,7 @@ async fn read(
     slot.read(out, confirmed, stop).await.map_err(|error| error.context("source"))
 }
 
-/// Decode, capture and filter: frames in, runs out.
+/// Decode, capture and filter: frames in, runs out. What waits is taken together, up to a run's size.
 async fn decode_and_filter(
     mut frames: Receiver<Vec<Frame>>,
     out: Sender<Run>,
@@ -173,24 +175,25 @@ async fn decode_and_filter(
     filter: Filter,
 ) -> Result<()> {
     let mut decoder = Decoder::default();
-    while let Some(held) = frames.receive().await {
-        let mut run = Run::default();
-        let mut bytes = 0;
-        for frame in held.item {
-            let event = match frame {
-                Frame::Data { lsn, payload } => decoder.decode(lsn, payload)?,
-                Frame::Keepalive { end, reply } => {
-                    run.urgent |= reply;
-                    decoder.keepalive(end)
-                }
-            };
-            let Some(event) = event else { continue };
-            let Some(event) = capture.apply(event)? else { continue };
-            let Some(event) = filter.apply(event) else { continue };
-            bytes += event.size();
-            run.events.push(event);
+    while let Some(first) = frames.receive().await {
+        let (mut next, mut run, mut bytes) = (Some(first), Run::default(), 0);
+        while let Some(held) = next {
+            for frame in held.item {
+                let event = match frame {
+                    Frame::Data { lsn, payload } => decoder.decode(lsn, payload)?,
+                    Frame::Keepalive { end, reply } => {
+                        run.urgent |= reply;
+                        decoder.keepalive(end)
+                    }
+                };
+                let Some(event) = event else { continue };
+                let Some(event) = capture.apply(event)? else { continue };
+                let Some(event) = filter.apply(event) else { continue };
+                bytes += event.size();
+                run.events.push(event);
+            }
+            next = if bytes < RUN_BYTES { frames.try_receive() } else { None };
         }
-        drop(held.room);
         if !run.events.is_empty() && out.send(run, bytes).await.is_err() {
             return Ok(());
         }

@@ -150,7 +150,8 @@ pub fn main() -> ExitCode {
         let _ = Cli::command().print_help();
         return ExitCode::SUCCESS;
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread: the tasks wait for each other far more than they work, and waking another thread costs more than the work handed over.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(Error::fatal(format!("cannot start: {error}")).into()),
     };
