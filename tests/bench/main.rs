@@ -70,7 +70,7 @@ fn bench() {
     let (latency, idle) = latency::run(&source, &target, scale);
     lines.extend(latency);
 
-    println!("{:<46}{:>16}{:>16}{:>26}", "", "pgstream", "PostgreSQL's", "ratio, > 1: pgstream ahead");
+    println!("{:<46}{:>16}{:>16}{:>30}", "", "pgstream", "PostgreSQL's", "ratio, > 1: pgstream ahead");
     lines.iter().for_each(print);
     for (name, most) in memory {
         println!("{:<46}{:>12} MiB", format!("memory, at most, {name} -> PostgreSQL"), most >> 20);
@@ -87,5 +87,5 @@ fn print(line: &Line) {
         value if value >= 1000.0 => format!("{:.0}k {}", value / 1000.0, line.unit),
         value => format!("{value:.2} {}", line.unit),
     };
-    println!("{:<46}{:>16}{:>16}{:>26.2}", line.what, figure(line.ours), figure(line.theirs), ratio);
+    println!("{:<46}{:>16}{:>16}{:>30.2}", line.what, figure(line.ours), figure(line.theirs), ratio);
 }
