@@ -4,6 +4,7 @@ mod ddl;
 mod resume;
 mod rows;
 mod stdout;
+mod target;
 mod tutorial;
 mod types;
 
