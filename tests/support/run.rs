@@ -33,7 +33,8 @@ for turn in $(seq 100); do
     sleep 0.05
 done
 for pid in *; do kill -KILL "$pid"; done
-cd / && [ -n "$PGSTREAM_TEST_KEEP" ] || rm -rf "$1"
+cd / && [ -n "$PGSTREAM_TEST_KEEP" ] && exit
+for turn in $(seq 100); do rm -rf "$1" && break; sleep 0.1; done # an initdb may still be at work in it
 "#;
 
 /// What `tests/setup.sh` has made, and the folder of this run.
