@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql").canonicalize()?;
+    // Asked at run time: cargo may run a script that was built for another checkout.
+    let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let sql = Path::new(&here).join("../sql").canonicalize()?;
     println!("cargo::rerun-if-changed={}", sql.display());
     let order = fs::read_to_string(sql.join("order"))?;
     let paths = order.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
