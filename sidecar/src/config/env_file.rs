@@ -203,7 +203,7 @@ mod tests {
 
     fn read(text: &str) -> (Vec<(usize, String, String)>, Vec<Bad>) {
         let environment =
-            [("HOME".to_owned(), "/root".to_owned()), ("PW".to_owned(), "a$b#c".to_owned())].into();
+            [("HOME".to_owned(), "/somewhere".to_owned()), ("PW".to_owned(), "a$b#c".to_owned())].into();
         let (assignments, bad) = parse(text, &environment);
         (assignments.into_iter().map(|given| (given.line, given.name, given.value)).collect(), bad)
     }
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(value("='it is ${HOME}'"), "it is ${HOME}");
         assert_eq!(value("=\"a \\\"b\\\" \\\\ c\""), "a \"b\" \\ c");
         assert_eq!(value("=\"two\nlines\""), "two\nlines");
-        assert_eq!(value("=${HOME}/x"), "/root/x");
+        assert_eq!(value("=${HOME}/x"), "/somewhere/x");
         assert_eq!(value("=\"u:${PW}@h\""), "u:a$b#c@h");
         assert_eq!(value("=\"\\${HOME} pa$word $${HOME}\""), "${HOME} pa$word ${HOME}");
         assert_eq!(value("=${NONE:-5s}"), "5s");
