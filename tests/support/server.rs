@@ -129,17 +129,26 @@ impl Server {
     pub fn start_again(&self) {
         let mut running = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(running.is_none(), "server {} runs already", self.name);
+        let mut process = self.spawn();
+        wait_until(&format!("server {} answers", self.name), SOON, || {
+            if process.exit_status().is_some() {
+                let log = self.log();
+                // A child of the killed postmaster may live a moment longer and keep the shared memory.
+                let early = log.lines().rev().take(3).any(|line| line.contains("is still in use"));
+                assert!(early, "server {} does not start:\n{log}", self.name);
+                process = self.spawn();
+            }
+            self.connect("postgres").ok()
+        });
+        *running = Some(process);
+    }
+
+    fn spawn(&self) -> Process {
         let log =
             File::options().create(true).append(true).open(self.log_file()).expect("open a server's log");
         let error = log.try_clone().expect("share a server's log");
         let mut command = self.command("postgres");
-        let process =
-            Process::spawn(as_server(&mut command).arg("-D").arg(self.data()).stdout(log).stderr(error));
-        wait_until(&format!("server {} answers", self.name), SOON, || {
-            assert!(process.exit_status().is_none(), "server {} does not start:\n{}", self.name, self.log());
-            self.connect("postgres").ok()
-        });
-        *running = Some(process);
+        Process::spawn(as_server(&mut command).arg("-D").arg(self.data()).stdout(log).stderr(error))
     }
 
     /// Stops it and waits until it has.

@@ -10,6 +10,7 @@ pub mod env_file;
 pub mod plan;
 pub mod resolve;
 pub mod setting;
+pub mod snapshot;
 pub mod table;
 pub mod value;
 pub mod yaml_file;

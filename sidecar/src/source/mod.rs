@@ -1,3 +1,4 @@
 //! Where frames come from.
 
 pub mod slot;
+pub mod snapshot;

@@ -1,0 +1,3 @@
+//! A consistent copy of existing data.
+
+pub mod schema;
