@@ -30,9 +30,36 @@ pub struct Decoder {
 
 /// A type that is not built in: its name and, for a domain, the built-in type below it.
 #[derive(Debug)]
-struct Described {
+pub struct Described {
     name: Box<str>,
     base: Option<u32>,
+}
+
+impl Described {
+    /// The type of that name. The server names the type below a domain, so a built-in one here means a domain.
+    pub fn new(schema: &str, name: &str) -> Self {
+        let built_in = matches!(schema, "" | "pg_catalog").then(|| type_name::internal(name)).flatten();
+        match built_in.and_then(|base| Some((base, type_name::built_in(base, -1)?))) {
+            Some((base, name)) => Self { name: name.into(), base: Some(base) },
+            None => Self { name: qualified(schema, name).into(), base: None },
+        }
+    }
+}
+
+/// A column of that type; `described` where the type is not built in.
+pub fn column(
+    name: Box<str>,
+    type_oid: u32,
+    modifier: i32,
+    key: bool,
+    described: Option<&Described>,
+) -> Column {
+    let type_name = type_name::built_in(type_oid, modifier)
+        .map(Into::into)
+        .or_else(|| described.map(|described| described.name.clone()))
+        .unwrap_or_else(|| type_oid.to_string().into());
+    let type_oid = described.and_then(|described| described.base).unwrap_or(type_oid);
+    Column { name, type_oid, type_name, key }
 }
 
 /// A message that does not follow the protocol.
@@ -163,7 +190,7 @@ impl Decoder {
             let key = input.u8()? & 1 == 1;
             let name = input.text()?;
             let (type_oid, modifier) = (input.u32()?, input.u32()? as i32);
-            let mut column = self.column(name, type_oid, modifier, key);
+            let mut column = column(name, type_oid, modifier, key, self.types.get(&type_oid));
             // pgoutput tells only the type below a domain; of our own one the name is known.
             if (&*schema, &*table, &*column.name) == ("pgstream", "schema_log", "id") {
                 column.type_name = "pgstream.xid".into();
@@ -179,28 +206,8 @@ impl Decoder {
         let oid = input.u32()?;
         let (schema, name) = (input.text()?, input.text()?);
         input.end()?;
-        // The server names the type below a domain, so a built-in one here means a domain.
-        let built_in = matches!(&*schema, "" | "pg_catalog").then(|| type_name::internal(&name)).flatten();
-        let described = match built_in.and_then(|base| Some((base, type_name::built_in(base, -1)?))) {
-            Some((base, name)) => Described { name: name.into(), base: Some(base) },
-            None => Described { name: qualified(&schema, &name).into(), base: None },
-        };
-        self.types.insert(oid, described);
+        self.types.insert(oid, Described::new(&schema, &name));
         Ok(())
-    }
-
-    fn column(&self, name: Box<str>, type_oid: u32, modifier: i32, key: bool) -> Column {
-        let described = self.types.get(&type_oid);
-        let type_name = type_name::built_in(type_oid, modifier)
-            .map(Into::into)
-            .or_else(|| described.map(|described| described.name.clone()))
-            .unwrap_or_else(|| type_oid.to_string().into());
-        Column {
-            name,
-            type_oid: described.and_then(|described| described.base).unwrap_or(type_oid),
-            type_name,
-            key,
-        }
     }
 }
 

@@ -71,9 +71,33 @@ impl Filter {
             && self.exclude.iter().find(whole).is_none()
     }
 
+    /// Whether everything in that schema is asked for: an include pattern `schema.*`, and nothing excluded as a whole.
+    pub fn covers(&self, schema: &str) -> bool {
+        let whole = |p: &Pattern| p.table == Name::Any && p.schema.matches(schema);
+        self.include.iter().any(whole) && !self.exclude.iter().any(whole)
+    }
+
+    /// Whether the whole database is asked for.
+    pub fn covers_all(&self) -> bool {
+        self.include.iter().any(|p| p.table == Name::Any && p.schema == Name::Any)
+    }
+
+    /// Nothing is asked for in particular.
+    pub fn is_open(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
+    /// The tables that are asked for by name: schema and table.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.include.iter().filter_map(|p| match (&p.schema, &p.table) {
+            (Name::Is(schema), Name::Is(table)) => Some((schema.as_str(), table.as_str())),
+            _ => None,
+        })
+    }
+
     /// One event in, at most one out.
     pub fn apply(&self, event: Event) -> Option<Event> {
-        if self.include.is_empty() && self.exclude.is_empty() {
+        if self.is_open() {
             return Some(event);
         }
         match event {

@@ -12,6 +12,7 @@
 
 pub mod conninfo;
 pub mod pipeline;
+pub mod relay;
 pub mod sql;
 pub mod transport;
 pub mod wire;

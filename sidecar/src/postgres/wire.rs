@@ -64,6 +64,28 @@ pub struct Writer {
     pub buffer: BytesMut,
 }
 
+/// What one statement answered.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Its columns.
+    pub fields: Vec<Field>,
+    /// Its rows, in text form.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// A column of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// Of which table it is, when it is just that table's column; else 0.
+    pub table: u32,
+    /// `attnum` there.
+    pub number: i16,
+    /// Its type.
+    pub type_oid: u32,
+}
+
 /// What kind of session is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -177,14 +199,29 @@ impl Wire {
 
     /// Runs one string of SQL by the simple protocol. Returns the text rows of all its results.
     pub async fn simple_query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        Ok(self.answers(sql).await?.into_iter().flat_map(|answer| answer.rows).collect())
+    }
+
+    /// Runs one string of SQL by the simple protocol. Returns an answer for each statement that gives rows.
+    pub async fn answers(&mut self, sql: &str) -> Result<Vec<Answer>> {
         self.send(|out| frontend::query(sql, out)).await?;
-        let (mut rows, mut failed) = (Vec::new(), None);
+        let (mut answers, mut failed) = (Vec::<Answer>::new(), None);
         loop {
             let frame = self.reader.next().await?;
             match frame.tag {
-                b'Z' => return failed.map_or(Ok(rows), Err),
+                b'Z' => return failed.map_or(Ok(answers), Err),
                 b'E' => failed = Some(server_message(&frame)),
-                b'D' => rows.push(data_row(frame)?),
+                b'T' => answers.push(Answer { fields: fields(frame)?, rows: Vec::new() }),
+                b'D' => {
+                    let row = data_row(frame)?;
+                    // A replication command may send rows it did not describe.
+                    if answers.is_empty() {
+                        answers.push(Answer::default());
+                    }
+                    if let Some(answer) = answers.last_mut() {
+                        answer.rows.push(row);
+                    }
+                }
                 _ => {}
             }
         }
@@ -226,6 +263,34 @@ impl Reader {
         Ok(Some(Frame { tag, body }))
     }
 
+    /// What has been received of CopyData, whole messages with their headers or parts of one, in one piece; empty when there is none. `left`
+    /// is what is still to come of the last message.
+    pub fn copy_data(&mut self, left: &mut usize) -> Result<Bytes> {
+        let mut end = 0;
+        loop {
+            let rest = self.buffer.len() - end;
+            let part = rest.min(*left);
+            end += part;
+            *left -= part;
+            let Some((&tag, header)) = self.buffer[end..].split_first() else { break };
+            let Some(length) = header.first_chunk::<4>() else { break };
+            if tag != b'd' {
+                break;
+            }
+            let length = u32::from_be_bytes(*length) as usize;
+            if !(4..=MAX_MESSAGE).contains(&length) {
+                return Err(Error::fatal("the server sent a message of impossible length"));
+            }
+            *left = length + 1;
+        }
+        Ok(self.buffer.split_to(end).freeze())
+    }
+
+    /// Whether a message that is not CopyData comes next.
+    pub fn has_other(&self) -> bool {
+        self.buffer.first().is_some_and(|tag| *tag != b'd')
+    }
+
     /// Reads once from the socket. Cancel-safe.
     pub async fn fill(&mut self) -> Result<()> {
         if self.buffer.capacity() - self.buffer.len() < READ_SIZE / 4 {
@@ -240,6 +305,13 @@ impl Reader {
 }
 
 impl Writer {
+    /// Sends those bytes as they are, past the buffer.
+    pub async fn pass(&mut self, bytes: &[u8]) -> Result<()> {
+        let lost =
+            |error: std::io::Error| Error::transient(format!("connection lost: {error}")).because(error);
+        self.half.write_all(bytes).await.map_err(lost)
+    }
+
     /// Sends what is in the buffer.
     pub async fn flush(&mut self) -> Result<()> {
         let lost =
@@ -313,6 +385,27 @@ impl ServerMessage {
 pub fn server_message(frame: &Frame) -> Error {
     let message = ServerMessage::read(&frame.body);
     server_error(&message.code, &message.message, message.detail.as_deref(), message.hint.as_deref())
+}
+
+/// The columns a `RowDescription` tells of.
+fn fields(frame: Frame) -> Result<Vec<Field>> {
+    let mut body = frame.body;
+    let mut read = || {
+        let count = body.try_get_u16().ok()?;
+        (0..count)
+            .map(|_| {
+                let end = memchr::memchr(0, &body)?;
+                let name = String::from_utf8_lossy(&body.split_to(end)).into_owned();
+                body.advance(1);
+                let (table, number) = (body.try_get_u32().ok()?, body.try_get_i16().ok()?);
+                let type_oid = body.try_get_u32().ok()?;
+                // length, modifier, format
+                body.try_get_u64().ok()?;
+                Some(Field { name, table, number, type_oid })
+            })
+            .collect()
+    };
+    read().ok_or_else(out_of_order)
 }
 
 /// The columns of a `DataRow` in text form.

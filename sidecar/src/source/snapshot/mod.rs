@@ -1,3 +1,7 @@
-//! A consistent copy of existing data.
+//! Where a copy of existing data comes from.
 
+pub mod export;
+pub mod ranges;
 pub mod schema;
+pub mod tables;
+pub mod view;

@@ -1,0 +1,237 @@
+//! Which tables are copied, and what a copy needs to know of each, as of the snapshot.
+//!
+//! Partitioned tables hold no rows: naming one copies its leaves. Names are matched as the table filter does it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio_postgres::{Client, Row};
+
+use super::schema::Selection;
+use crate::config::plan;
+use crate::config::snapshot::Snapshot;
+use crate::error::{Error, Result};
+use crate::event::{Column, Relation, ReplicaIdentity};
+use crate::pipeline::decode::{column, Described};
+use crate::pipeline::filter::Filter;
+use crate::postgres::sql;
+
+/// A table whose rows are copied.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Name and columns, as the stream would describe it; generated columns are not among them.
+    pub relation: Arc<Relation>,
+    /// `attnum` of each column.
+    pub numbers: Vec<i16>,
+    /// Declared type of each column (a domain's own, where the relation has the type below it).
+    pub types: Vec<u32>,
+    /// The same as text, qualified, with length.
+    pub type_names: Vec<String>,
+    /// `pg_class.relfilenode`: another one means that the table was rewritten.
+    pub file: u32,
+    /// Pages of the table itself.
+    pub pages: u64,
+    /// Bytes on disk, oversized values included.
+    pub bytes: u64,
+    /// Every column's type can be sent and received in binary form.
+    pub binary: bool,
+    /// Why it cannot be read, when we know it cannot.
+    pub unreadable: Option<String>,
+}
+
+/// What is copied.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Tables with rows to copy, the largest first.
+    pub tables: Vec<Table>,
+    /// What the schema is made of.
+    pub selection: Selection,
+    /// Names of all schemas touched.
+    pub schemas: BTreeSet<String>,
+}
+
+/// The patterns of a snapshot.
+#[derive(Debug, Clone)]
+pub struct Patterns {
+    tables: Filter,
+    excluded: Filter,
+    schema_only: Filter,
+}
+
+/// Tables and partitioned tables that are nobody's but the user's, each with its ancestors.
+const RELATIONS: &str = "select c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relfilenode, \
+    coalesce(pg_catalog.pg_relation_size(c.oid), 0) / pg_catalog.current_setting('block_size')::bigint, \
+    coalesce(pg_catalog.pg_table_size(c.oid), 0), \
+    pg_catalog.has_schema_privilege(n.oid, 'usage') and (pg_catalog.has_table_privilege(c.oid, 'select') or not exists ( \
+        select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
+        and not pg_catalog.has_column_privilege(c.oid, a.attnum, 'select'))), \
+    array(select pn.nspname::text from pg_catalog.pg_partition_ancestors(c.oid) p join pg_catalog.pg_class pc on pc.oid = p.relid \
+        join pg_catalog.pg_namespace pn on pn.oid = pc.relnamespace where c.relispartition order by p.relid), \
+    array(select pc.relname::text from pg_catalog.pg_partition_ancestors(c.oid) p join pg_catalog.pg_class pc on pc.oid = p.relid \
+        where c.relispartition order by p.relid) \
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+    where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname !~ '^pg_' \
+    and n.nspname not in ('information_schema', 'pgstream', 'pgstream_sink') \
+    and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+        and d.objid = c.oid and d.deptype = 'e') \
+    order by 8 desc, 2, 3";
+
+/// Columns with their type, the type below a domain, and whether they identify a row.
+const COLUMNS: &str = "with recursive base (root, oid, typtype, typbasetype) as ( \
+        select t.oid, t.oid, t.typtype, t.typbasetype from pg_catalog.pg_type t \
+        where t.oid in (select atttypid from pg_catalog.pg_attribute where attrelid = any ($1)) \
+        union all select b.root, t.oid, t.typtype, t.typbasetype from base b join pg_catalog.pg_type t on t.oid = b.typbasetype \
+        where b.typtype = 'd') \
+    select a.attrelid, a.attnum, a.attname::text, a.atttypid, a.atttypmod, \
+        coalesce(c.relreplident = 'f' or a.attnum = any (i.indkey::smallint[]), false), tn.nspname::text, t.typname::text, \
+        pg_catalog.format_type(a.atttypid, a.atttypmod) \
+    from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
+    join base b on b.root = a.atttypid and b.typtype <> 'd' join pg_catalog.pg_type t on t.oid = b.oid \
+    join pg_catalog.pg_namespace tn on tn.oid = t.typnamespace \
+    left join pg_catalog.pg_index i on i.indrelid = c.oid \
+        and (c.relreplident = 'd' and i.indisprimary or c.relreplident = 'i' and i.indisreplident) \
+    where a.attrelid = any ($1) and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' order by 1, 2";
+
+/// Types that have no binary form, or hold one that has none.
+const NOT_BINARY: &str = "with recursive part (root, oid) as ( \
+        select distinct a.atttypid, a.atttypid from pg_catalog.pg_attribute a \
+        where a.attrelid = any ($1) and a.attnum > 0 and not a.attisdropped \
+        union select p.root, x.oid from part p join pg_catalog.pg_type t on t.oid = p.oid cross join lateral ( \
+            select t.typelem where t.typelem <> 0 union all select t.typbasetype where t.typbasetype <> 0 \
+            union all select r.rngsubtype from pg_catalog.pg_range r where r.rngtypid = t.oid or r.rngmultitypid = t.oid \
+            union all select a.atttypid from pg_catalog.pg_attribute a \
+                where t.typrelid <> 0 and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) x (oid)) \
+    select distinct p.root from part p join pg_catalog.pg_type t on t.oid = p.oid where t.typsend = 0 or t.typreceive = 0";
+
+impl Patterns {
+    /// Checks the patterns of a snapshot.
+    ///
+    /// # Errors
+    /// Fatal, naming the pattern that is malformed.
+    pub fn new(snapshot: &Snapshot) -> Result<Self> {
+        let filter = |include: &[String]| {
+            Filter::new(&plan::Filter { include: include.to_vec(), exclude: Vec::new() })
+        };
+        Ok(Self {
+            tables: filter(&snapshot.tables)?,
+            excluded: filter(&snapshot.excluded)?,
+            schema_only: filter(&snapshot.schema_only)?,
+        })
+    }
+
+    /// Whether a table of that name is asked for, by its own name or by that of a table it is a partition of.
+    pub fn wants(&self, names: &[(&str, &str)]) -> bool {
+        matches(&self.tables, names) && !self.excludes(names)
+    }
+
+    fn excludes(&self, names: &[(&str, &str)]) -> bool {
+        !self.excluded.is_open() && matches(&self.excluded, names)
+    }
+
+    fn without_rows(&self, names: &[(&str, &str)]) -> bool {
+        !self.schema_only.is_open() && matches(&self.schema_only, names)
+    }
+}
+
+fn matches(filter: &Filter, names: &[(&str, &str)]) -> bool {
+    names.iter().any(|(schema, table)| filter.passes(schema, table))
+}
+
+/// Finds the tables that `patterns` ask for. `client` is within the snapshot.
+///
+/// # Errors
+/// Fatal when a table asked for by its name does not exist.
+pub async fn find(client: &Client, patterns: &Patterns) -> Result<Found> {
+    let rows = client.query(RELATIONS, &[]).await.map_err(sql::of)?;
+    let (mut found, mut known) = (Found::default(), BTreeSet::new());
+    let mut wanted = Vec::new();
+    for row in &rows {
+        let (oid, schema, name): (u32, String, String) = (row.get(0), row.get(1), row.get(2));
+        let ancestors: (Vec<String>, Vec<String>) = (row.get(9), row.get(10));
+        let mut names = vec![(schema.as_str(), name.as_str())];
+        names.extend(ancestors.0.iter().map(String::as_str).zip(ancestors.1.iter().map(String::as_str)));
+        known.insert((schema.clone(), name.clone()));
+        if patterns.wants(&names) {
+            found.selection.tables.push(oid);
+            found.schemas.insert(schema.clone());
+            if row.get::<_, String>(3) == "r" && !patterns.without_rows(&names) {
+                wanted.push(row);
+            }
+        } else {
+            found.selection.without.push(oid);
+        }
+    }
+    for (schema, name) in patterns.tables.named() {
+        if !known.contains(&(schema.to_owned(), name.to_owned())) {
+            return Err(Error::fatal(format!("there is no table {schema}.{name} to copy at the source"))
+                .hint(
+                    "check the names of the tables to copy (schema.table; without a schema, public is meant)",
+                ));
+        }
+    }
+    found.selection.whole = patterns.tables.covers_all();
+    let schemas =
+        client.query("select nspname::text from pg_catalog.pg_namespace", &[]).await.map_err(sql::of)?;
+    let schemas = schemas.iter().map(|row| row.get::<_, String>(0)).filter(|schema| !is_systems(schema));
+    found.selection.schemas = schemas.filter(|schema| patterns.tables.covers(schema)).collect();
+    found.tables = describe(client, &wanted).await?;
+    Ok(found)
+}
+
+fn is_systems(schema: &str) -> bool {
+    schema.starts_with("pg_") || matches!(schema, "information_schema" | "pgstream" | "pgstream_sink")
+}
+
+/// Columns and types of the tables.
+async fn describe(client: &Client, rows: &[&Row]) -> Result<Vec<Table>> {
+    let oids: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
+    let not_binary: BTreeSet<u32> =
+        client.query(NOT_BINARY, &[&oids]).await.map_err(sql::of)?.iter().map(|row| row.get(0)).collect();
+    let mut columns: HashMap<u32, Vec<(i16, u32, String, Column)>> = HashMap::new();
+    for row in client.query(COLUMNS, &[&oids]).await.map_err(sql::of)? {
+        let (declared, base_schema, base): (u32, String, String) = (row.get(3), row.get(6), row.get(7));
+        let described = Described::new(&base_schema, &base);
+        let name: String = row.get(2);
+        let column = column(name.into(), declared, row.get(4), row.get(5), Some(&described));
+        columns.entry(row.get(0)).or_default().push((row.get(1), declared, row.get(8), column));
+    }
+    Ok(rows
+        .iter()
+        .map(|row| table(row, columns.remove(&row.get(0)).unwrap_or_default(), &not_binary))
+        .collect())
+}
+
+fn table(row: &Row, columns: Vec<(i16, u32, String, Column)>, not_binary: &BTreeSet<u32>) -> Table {
+    let (schema, name): (String, String) = (row.get(1), row.get(2));
+    let identity = match row.get::<_, String>(4).as_str() {
+        "n" => ReplicaIdentity::Nothing,
+        "f" => ReplicaIdentity::Full,
+        "i" => ReplicaIdentity::Index,
+        _ => ReplicaIdentity::Default,
+    };
+    let readable: bool = row.get(8);
+    let unreadable =
+        (!readable).then(|| format!("permission denied for table {schema}.{name}: grant select on it"));
+    let size = |index: usize| u64::try_from(row.get::<_, i64>(index)).unwrap_or(0);
+    let numbers = columns.iter().map(|(number, ..)| *number).collect();
+    let types: Vec<u32> = columns.iter().map(|(_, declared, ..)| *declared).collect();
+    let type_names = columns.iter().map(|(_, _, name, _)| name.clone()).collect();
+    let relation = Relation {
+        oid: row.get(0),
+        schema: schema.into(),
+        name: name.into(),
+        identity,
+        columns: columns.into_iter().map(|(.., column)| column).collect(),
+    };
+    Table {
+        relation: Arc::new(relation),
+        numbers,
+        binary: types.iter().all(|declared| !not_binary.contains(declared)),
+        types,
+        type_names,
+        file: row.get(5),
+        pages: size(6),
+        bytes: size(7),
+        unreadable,
+    }
+}
