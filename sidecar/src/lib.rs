@@ -19,5 +19,6 @@ pub mod postgres;
 pub mod retry;
 pub mod run;
 pub mod sinks;
+pub mod snapshot;
 pub mod source;
 pub mod telemetry;

@@ -32,6 +32,7 @@ use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
 use crate::retry::{self, Attempts};
 use crate::sinks::Sink;
+use crate::source;
 use crate::source::slot::{self, Frame, Identity, Slot};
 
 /// Room of each channel.
@@ -275,10 +276,8 @@ impl Delivery {
             return Ok(());
         }
         self.sequences_read = Instant::now();
-        let sql = "select pg_catalog.format('%I.%I', schemaname, sequencename), last_value from pg_catalog.pg_sequences \
-            where last_value is not null and schemaname not in ('pgstream', 'pgstream_sink')";
-        let rows = match timeout(SEQUENCES_BUSY, self.source.query(sql, &[])).await {
-            Ok(Ok(rows)) => rows,
+        let values = match timeout(SEQUENCES_BUSY, source::sequences(&self.source)).await {
+            Ok(Ok(values)) => values,
             // The stream itself is what must not stop; the next round reads them again.
             Ok(Err(error)) => {
                 tracing::debug!(%error, "sequences not read");
@@ -286,7 +285,6 @@ impl Delivery {
             }
             Err(_) => return Ok(()),
         };
-        let values = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         sink.sequences(&values).await.map_err(|error| error.context("target"))
     }
 }

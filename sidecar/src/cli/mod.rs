@@ -1,14 +1,16 @@
 //! The command line: one file a command.
 //!
 //! Reports go to standard output, everything for people to standard error: `SUCCESS`, `WARNING` and `ERROR` lines, the log.
-//! Exit code 0 when what was asked for is done, 1 otherwise.
+//! Exit code 0 when what was asked for is done, 130 when a signal interrupted it, 1 otherwise.
 
 mod check;
 mod destroy;
 mod init;
 mod output;
 mod run;
+mod side;
 mod signals;
+mod snapshot;
 mod status;
 
 use std::path::PathBuf;
@@ -61,6 +63,8 @@ enum Command {
     TearDown(destroy::Arguments),
     /// Stream changes from the source to the target
     Run(Box<run::Arguments>),
+    /// Copy existing schema and rows once
+    Snapshot(Box<snapshot::Arguments>),
     /// Show whether a database is prepared and the configuration is valid
     Status(status::Arguments),
     /// Look for what would stand in the way of a stream
@@ -121,6 +125,8 @@ enum Failure {
     Configuration(Problems),
     /// The report has said it.
     Reported,
+    /// A signal ended what was asked for.
+    Interrupted,
 }
 
 impl From<Error> for Failure {
@@ -167,6 +173,7 @@ async fn dispatch(global: Global, command: Command) -> Result<(), Failure> {
         Command::Destroy(arguments) => destroy::execute(global, arguments, "destroy").await,
         Command::TearDown(arguments) => destroy::execute(global, arguments, "tear down").await,
         Command::Run(arguments) => run::execute(global, *arguments).await,
+        Command::Snapshot(arguments) => snapshot::execute(global, *arguments).await,
         Command::Status(arguments) => status::execute(global, arguments).await,
         Command::Check(arguments) => check::execute(global, arguments).await,
     }
@@ -177,6 +184,10 @@ fn fail(failure: Failure) -> ExitCode {
         Failure::Error(error) => output::error(&error),
         Failure::Configuration(Problems(problems)) => problems.iter().for_each(output::error),
         Failure::Reported => {}
+        Failure::Interrupted => {
+            output::warning("interrupted: the next run goes on from here");
+            return ExitCode::from(130);
+        }
     }
     ExitCode::FAILURE
 }

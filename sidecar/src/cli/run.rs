@@ -3,8 +3,11 @@
 use clap::Args;
 use tokio::sync::oneshot;
 
+use super::side::{side, SOURCES, TARGETS};
 use super::signals::Signals;
-use super::{given, init, output, Failure, Global};
+use super::snapshot::{DUMP_FILE, RESET};
+use super::{given, init, output, snapshot, Failure, Global};
+use crate::config::plan::Mode;
 use crate::config::{Chosen, Flag, Problems};
 use crate::error::{Error, Kind};
 
@@ -35,28 +38,19 @@ pub(super) struct Arguments {
     /// Prepare the source first, as `pgstream init` does
     #[arg(long)]
     init: bool,
-    /// Tables to copy first (not in this build)
-    #[arg(long, value_name = "TABLES", hide = true)]
+    /// Tables to copy first, separated by commas or spaces: schema.table, table, schema.*, *
+    #[arg(long, value_name = "TABLES")]
     snapshot_tables: Option<String>,
-    /// Empty the target first (not in this build)
-    #[arg(long, hide = true)]
+    /// Drop at the target what is copied, first
+    #[arg(long)]
     reset: bool,
-    /// Keep the schema's dump in a file (not in this build)
-    #[arg(long, value_name = "FILE", hide = true)]
+    /// Also write the copied schema to this file
+    #[arg(long, value_name = "FILE")]
     dump_file: Option<String>,
     /// Serve profiles (not in this build)
     #[arg(long, hide = true)]
     profile: bool,
 }
-
-const SOURCES: &[(&str, &str)] = &[("postgres", "source.postgres.url"), ("kafka", "source.kafka.servers")];
-const TARGETS: &[(&str, &str)] = &[
-    ("postgres", "target.postgres.url"),
-    ("kafka", "target.kafka.servers"),
-    ("opensearch", "target.search.url"),
-    ("elasticsearch", "target.search.elasticsearch_url"),
-    ("stdout", ""),
-];
 
 impl Arguments {
     /// The flags as settings, and the kinds they name. What cannot be understood goes to `problems`.
@@ -72,58 +66,16 @@ impl Arguments {
                 self.replication_slot.clone(),
             ),
             ("--snapshot-tables", "source.postgres.snapshot.tables", self.snapshot_tables.clone()),
-            (
-                "--dump-file",
-                "source.postgres.snapshot.schema.pgdump_pgrestore.dump_file",
-                self.dump_file.clone(),
-            ),
+            ("--dump-file", DUMP_FILE, self.dump_file.clone()),
+            ("--reset", RESET, self.reset.then(|| "true".into())),
         ]);
         flags.extend(source_url);
         flags.extend(target_url);
-        for (name, given, what) in
-            [("--reset", self.reset, "snapshots"), ("--profile", self.profile, "profiles")]
-        {
-            if given {
-                problems.push(format!("{name}: this build does not have {what}"));
-            }
+        if self.profile {
+            problems.push("--profile: this build does not have profiles".into());
         }
         (Chosen { source, target }, flags)
     }
-}
-
-/// One side: the kind named, or read off the URL, and the URL as that kind's setting.
-fn side(
-    name: &'static str,
-    kind: Option<&str>,
-    url: Option<String>,
-    kinds: &[(&'static str, &'static str)],
-    problems: &mut Vec<String>,
-) -> (Option<&'static str>, Option<Flag>) {
-    let looks_postgres = |url: &str| url.starts_with("postgres") || !url.contains("://") && url.contains('=');
-    let kind = match (kind, &url) {
-        (Some(kind), _) => kind,
-        (None, Some(url)) if looks_postgres(url) => "postgres",
-        (None, Some(_)) => {
-            problems.push(format!("{name}-url: say of which kind it is by {name}"));
-            return (None, None);
-        }
-        (None, None) => return (None, None),
-    };
-    let Some((kind, key)) = kinds.iter().find(|(known, _)| *known == kind) else {
-        let known: Vec<&str> = kinds.iter().map(|(known, _)| *known).collect();
-        problems.push(format!("{name}: {kind:?} is not one of {}", known.join(", ")));
-        return (None, None);
-    };
-    let url_name = if name == "--source" { "--source-url" } else { "--target-url" };
-    let flag = match url {
-        Some(_) if key.is_empty() => {
-            problems.push(format!("{url_name}: {kind} has no URL"));
-            None
-        }
-        Some(value) => Some(Flag { name: url_name, key, value }),
-        None => None,
-    };
-    (Some(kind), flag)
 }
 
 /// Streams; a signal ends it in order, a second one at once.
@@ -141,6 +93,9 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
     };
     for warning in settings.missing() {
         output::warning(warning);
+    }
+    if plan.mode == Mode::Snapshot {
+        return snapshot::copy(&plan).await;
     }
     let mut signals = Signals::install()?;
     if arguments.init {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::snapshot::Snapshot;
 use crate::postgres::conninfo::ConnInfo;
 
 /// A `run`: where from, where to, and what happens in between.
@@ -11,12 +12,27 @@ pub struct Plan {
     pub source: Source,
     /// The target.
     pub target: Target,
+    /// Copy, stream, or both.
+    pub mode: Mode,
+    /// What is copied, in the modes that copy.
+    pub snapshot: Option<Snapshot>,
     /// Which tables.
     pub filter: Filter,
     /// How a lost connection is taken up again.
     pub retry: Backoff,
     /// How long a shutdown may take before it is cut off.
     pub grace: Duration,
+}
+
+/// What a `run` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It streams.
+    Replication,
+    /// It copies what is there, and ends.
+    Snapshot,
+    /// It copies what is there, and then streams.
+    SnapshotAndReplication,
 }
 
 /// One replication slot of a PostgreSQL server.

@@ -92,6 +92,11 @@ impl Reader<'_> {
             YamlData::Sequence(items) => {
                 items.iter().map(|item| self.text(item)).collect::<Result<_, _>>().map(Typed::List)
             }
+            YamlData::Mapping(items) if setting.kind == Kind::List => items
+                .iter()
+                .map(|(name, value)| Ok(format!("{}={}", self.raw(name), self.text(value)?)))
+                .collect::<Result<_, String>>()
+                .map(Typed::List),
             YamlData::Value(_) => self.text(node).map(Typed::Text),
             _ => Ok(Typed::Tree(true)),
         };

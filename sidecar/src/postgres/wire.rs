@@ -403,7 +403,7 @@ fn fields(frame: Frame) -> Result<Vec<Field>> {
                 body.try_get_u64().ok()?;
                 Some(Field { name, table, number, type_oid })
             })
-            .collect()
+            .collect::<Option<Vec<Field>>>()
     };
     read().ok_or_else(out_of_order)
 }

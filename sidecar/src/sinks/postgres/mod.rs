@@ -12,6 +12,7 @@
 //! Several transactions travel in one round: the server skips all that follow a failure, so they stay ordered. Only the last
 //! commit of a round waits for the disk, which makes all of them durable. A transaction that goes on in the next batch stays open here.
 
+pub mod copy;
 mod ddl;
 mod held;
 mod progress;

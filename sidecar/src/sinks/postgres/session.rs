@@ -19,11 +19,14 @@ const MOST_PARSED: usize = 4096;
 
 /// Session settings beside those every session has: nothing may cut a statement short, names are always qualified, rows that a
 /// policy would hide are an error, and a committed row is visible to the next statement.
-const SETTINGS: &str = "select pg_catalog.set_config(s.name, v.value, false) from (values
+pub(super) const SETTINGS: &str = "select pg_catalog.set_config(s.name, v.value, false) from (values
     ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
     ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('search_path', 'pg_catalog'), ('row_security', 'off'),
     ('default_transaction_isolation', 'read committed'), ('standard_conforming_strings', 'on'), ('jit', 'off'))
     v (name, value) join pg_catalog.pg_settings s using (name)";
+
+/// Turns triggers and foreign keys off.
+pub(super) const REPLICA: &str = "set session_replication_role = replica";
 
 /// What a row's statement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +103,7 @@ impl Session {
         if wish == DisableTriggers::Never {
             return Ok(false);
         }
-        match self.rows("set session_replication_role = replica", &[]).await {
+        match self.rows(REPLICA, &[]).await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("42501") && wish == DisableTriggers::Auto => Ok(false),
             Err(error) if error.code() == Some("42501") => Err(error.hint(format!(

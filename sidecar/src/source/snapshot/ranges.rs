@@ -134,14 +134,13 @@ impl Ranges {
         table.state = State::Closed;
     }
 
-    /// Whether the table was given up.
-    pub fn is_closed(&self, table: usize) -> bool {
-        self.tables[table].state == State::Closed
-    }
-
-    /// The tables that are neither complete nor given up.
-    pub fn unfinished(&self) -> impl Iterator<Item = usize> + '_ {
-        self.tables.iter().enumerate().filter(|(_, table)| table.state == State::Open).map(|(index, _)| index)
+    /// The tables of which everything was copied.
+    pub fn complete(&self) -> impl Iterator<Item = usize> + '_ {
+        self.tables
+            .iter()
+            .enumerate()
+            .filter(|(_, table)| table.state == State::Complete)
+            .map(|(index, _)| index)
     }
 }
 
@@ -238,7 +237,7 @@ mod tests {
         let mut ranges = Ranges::new(&[table("a", 30)], RangeSize::Pages(10), workers(1, 1, 2), true);
         let open = all(&mut ranges);
         ranges.close(open[0]);
-        assert!(!ranges.done(open[1]) && ranges.is_closed(0));
+        assert!(!ranges.done(open[1]) && ranges.complete().next().is_none());
         assert_eq!(ranges.next(), Next::Nothing);
     }
 

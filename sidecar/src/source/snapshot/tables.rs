@@ -44,6 +44,8 @@ pub struct Table {
 pub struct Found {
     /// Tables with rows to copy, the largest first.
     pub tables: Vec<Table>,
+    /// Schema and name of every table asked for, in the order of `selection.tables`.
+    pub relations: Vec<(String, String)>,
     /// What the schema is made of.
     pub selection: Selection,
     /// Names of all schemas touched.
@@ -153,6 +155,7 @@ pub async fn find(client: &Client, patterns: &Patterns) -> Result<Found> {
         known.insert((schema.clone(), name.clone()));
         if patterns.wants(&names) {
             found.selection.tables.push(oid);
+            found.relations.push((schema.clone(), name.clone()));
             found.schemas.insert(schema.clone());
             if row.get::<_, String>(3) == "r" && !patterns.without_rows(&names) {
                 wanted.push(row);

@@ -12,9 +12,9 @@ use std::collections::HashMap;
 
 use tokio_postgres::Client;
 
-use crate::error::{Error, Result};
-use crate::event::Lsn;
+use crate::error::Result;
 use crate::postgres::sql;
+use crate::sinks::postgres::statement::literal;
 use crate::source::snapshot::schema::{Entry, Schema};
 use crate::source::snapshot::tables::Table;
 use crate::source::snapshot::view::View;
@@ -102,7 +102,9 @@ impl Ledger {
             client.batch_execute(CREATE).await.map_err(sql::of).map_err(|error| {
                 let context = "cannot create the tables of schema pgstream_sink, which hold what was copied";
                 match error.code() {
-                    Some("42501") => error.context(context).hint("grant create on the target database to this login"),
+                    Some("42501") => {
+                        error.context(context).hint("grant create on the target database to this login")
+                    }
                     _ => error.context(context),
                 }
             })?;
@@ -117,8 +119,10 @@ impl Ledger {
 
     /// Tables known here, by their oid at the source.
     pub(super) async fn copied(&self) -> Result<HashMap<u32, Copied>> {
-        let sql = "select oid, complete from pgstream_sink.copies where system_identifier = $1 and database = $2";
-        let rows = self.client.query(sql, &[&self.origin.system, &self.origin.database]).await.map_err(sql::of)?;
+        let sql =
+            "select oid, complete from pgstream_sink.copies where system_identifier = $1 and database = $2";
+        let rows =
+            self.client.query(sql, &[&self.origin.system, &self.origin.database]).await.map_err(sql::of)?;
         let copied = |row: &tokio_postgres::Row| {
             let oid = u32::try_from(row.get::<_, i64>(0)).ok()?;
             Some((oid, Copied { complete: row.get(1) }))
@@ -127,7 +131,13 @@ impl Ledger {
     }
 
     /// The SQL that notes a new schema, to be run in the transaction that makes it.
-    pub(super) fn schema_made(&self, tables: &[String], excluded: &[String], view: &View, schema: &Schema) -> String {
+    pub(super) fn schema_made(
+        &self,
+        tables: &[String],
+        excluded: &[String],
+        view: &View,
+        schema: &Schema,
+    ) -> String {
         let Origin { system, database } = &self.origin;
         let mut sql = format!(
             "insert into pgstream_sink.snapshots (system_identifier, database, tables, excluded, view, lsn) values \
@@ -212,7 +222,8 @@ impl Ledger {
         let sql = "select p.snapshot, p.id, p.kind, p.name, p.sql, p.needs, p.tables, p.shared \
             from pgstream_sink.pending p join pgstream_sink.snapshots s on s.id = p.snapshot \
             where s.system_identifier = $1 and s.database = $2 order by p.snapshot, p.id";
-        let rows = self.client.query(sql, &[&self.origin.system, &self.origin.database]).await.map_err(sql::of)?;
+        let rows =
+            self.client.query(sql, &[&self.origin.system, &self.origin.database]).await.map_err(sql::of)?;
         Ok(rows
             .iter()
             .map(|row| Pending {
@@ -270,5 +281,3 @@ fn texts(list: &[String]) -> String {
     let list: Vec<String> = list.iter().map(|text| literal(text)).collect();
     format!("array[{}]::text[]", list.join(", "))
 }
-
-use crate::sinks::postgres::statement::literal;

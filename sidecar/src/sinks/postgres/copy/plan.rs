@@ -64,7 +64,7 @@ const TARGETS: &str = "select w.n, c.relkind::text, \
         and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' order by a.attnum), \
     array(select a.attname::text from pg_catalog.pg_index i join pg_catalog.pg_attribute a \
         on a.attrelid = i.indrelid and a.attnum = any (i.indkey::smallint[]) where i.indrelid = c.oid and i.indisprimary) \
-    from pg_catalog.unnest($1::text[], $2::text[]) with ordinality w (schema, name, n) \
+    from unnest($1::text[], $2::text[]) with ordinality w (schema, name, n) \
     join pg_catalog.pg_namespace s on s.nspname = w.schema \
     join pg_catalog.pg_class c on c.relnamespace = s.oid and c.relname = w.name and c.relkind in ('r', 'p', 'f')";
 
@@ -89,7 +89,9 @@ pub(super) async fn judge(
         let verdict = match (targets.remove(&index), &table.unreadable) {
             (_, Some(why)) => Verdict::Cannot(why.clone()),
             (None, None) => Verdict::Missing,
-            (Some(target), None) => one(client, table, target, copied.get(&table.relation.oid), rules).await?,
+            (Some(target), None) => {
+                one(client, table, target, copied.get(&table.relation.oid), rules).await?
+            }
         };
         verdicts.push(verdict);
     }
@@ -135,7 +137,12 @@ async fn one(
     if copied.is_some() {
         let (delete, truncate) = (format!("delete from only {name}"), format!("truncate table only {name}"));
         remove = Some(if target.by_delete { delete } else { truncate });
-    } else if client.query_one(&format!("select exists (select from only {name})"), &[]).await.map_err(sql::of)?.get(0) {
+    } else if client
+        .query_one(&format!("select exists (select from only {name})"), &[])
+        .await
+        .map_err(sql::of)?
+        .get(0)
+    {
         merge = match rules.on_conflict {
             OnConflict::Error => {
                 return Ok(Verdict::Cannot(format!(
@@ -192,7 +199,8 @@ impl Planned {
     pub(super) fn into(&self) -> String {
         let name = if self.merge.is_some() { "pg_temp.pgstream_range" } else { &self.name };
         // A list of no columns cannot be written, and without one all are meant: then there are none.
-        let columns = if self.columns.is_empty() { String::new() } else { format!(" ({})", self.columns.join(", ")) };
+        let columns =
+            if self.columns.is_empty() { String::new() } else { format!(" ({})", self.columns.join(", ")) };
         format!("copy {name}{columns} from stdin (format {})", self.format())
     }
 
@@ -202,8 +210,14 @@ impl Planned {
         let columns = self.columns.join(", ");
         let action = if merge.replace {
             let key: Vec<String> = merge.key.iter().map(|name| ident(name)).collect();
-            let set: Vec<String> = self.columns.iter().filter(|column| !key.contains(column)).map(|column| format!("{column} = excluded.{column}")).collect();
-            let set = if set.is_empty() { "nothing".to_owned() } else { format!("update set {}", set.join(", ")) };
+            let set: Vec<String> = self
+                .columns
+                .iter()
+                .filter(|column| !key.contains(column))
+                .map(|column| format!("{column} = excluded.{column}"))
+                .collect();
+            let set =
+                if set.is_empty() { "nothing".to_owned() } else { format!("update set {}", set.join(", ")) };
             format!("({}) do {set}", key.join(", "))
         } else {
             "do nothing".to_owned()

@@ -1,5 +1,7 @@
 //! From settings to what a command needs: the checks that look at more than one value.
 
+mod snapshot;
+
 use std::time::Duration;
 
 use super::plan::{
@@ -130,6 +132,7 @@ impl Settings {
         }
         let source = self.plan_source(&mut problems);
         let target = self.plan_target(&mut problems);
+        let (mode, snapshot) = self.plan_snapshot(target.as_ref(), &mut problems);
         self.refuse_features(&mut problems);
         let filter = Filter {
             include: self.list("modifiers.filter.include_tables"),
@@ -144,7 +147,7 @@ impl Settings {
         match (source, target) {
             (Some(source), Some(target)) if problems.is_empty() => {
                 let grace = self.duration("grace_period").unwrap_or(Duration::from_secs(30));
-                Ok(Plan { source, target, filter, retry: self.backoff(), grace })
+                Ok(Plan { source, target, mode, snapshot, filter, retry: self.backoff(), grace })
             }
             _ => Err(Problems(problems)),
         }
@@ -336,35 +339,12 @@ impl Settings {
     }
 
     fn refuse_features(&self, problems: &mut Vec<String>) {
-        if self.wants_snapshot() {
-            let instead = "use mode replication and leave the snapshot settings out";
-            problems.push(format!("this build does not have snapshots: {instead}"));
-        }
         if self.has_rules() {
             problems.push(NO_TRANSFORMERS.into());
         }
         for (scope, origin) in self.asked() {
             if let Scope::Refused(what) = scope {
                 problems.push(format!("{origin}: this build does not have {what}"));
-            }
-        }
-    }
-
-    /// Whether existing rows are to be copied: the mode says so, or, where it says nothing, the tables to copy are named.
-    fn wants_snapshot(&self) -> bool {
-        let named = |key: &str| self.given.get(key).is_some_and(|given| given.origin.starts_with("--"));
-        if named("source.postgres.snapshot.tables")
-            || named("source.postgres.snapshot.schema.pgdump_pgrestore.dump_file")
-        {
-            return true;
-        }
-        match self.text("source.postgres.mode") {
-            Some(mode) => mode != "replication",
-            None => {
-                self.flag("source.postgres.snapshot.enabled") == Some(true)
-                    || ["url", "tables", "excluded_tables"].iter().any(|rest| {
-                        self.given.contains_key(format!("source.postgres.snapshot.{rest}").as_str())
-                    })
             }
         }
     }

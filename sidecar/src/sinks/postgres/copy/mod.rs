@@ -1,0 +1,287 @@
+//! A copy into PostgreSQL.
+//!
+//! ```text
+//! schema   what the rows need       one transaction, with the note that it was made and what is still to come
+//! rows     ranges of tables         many workers, each range a transaction with its note      (again under a new snapshot
+//! after    indexes, constraints     many workers, each statement a transaction with its note     for what was left)
+//! ```
+//!
+//! Why it is exact: all rows of a table come from one snapshot, each range once (`ledger`), and what an earlier attempt left of an
+//! unfinished table is removed in the transaction that begins it anew. A table counts as copied when its last range is on disk.
+
+mod after;
+pub mod ledger;
+mod plan;
+mod worker;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::config::plan::{PostgresTarget, Source};
+use crate::config::snapshot::{Parts, SchemaSource, Snapshot};
+use crate::error::{Error, Result};
+use crate::postgres::sql;
+use crate::postgres::wire::{Purpose, Wire};
+use crate::run::background;
+use crate::source::snapshot::export::Export;
+use crate::source::snapshot::progress::Progress;
+use crate::source::snapshot::ranges::Ranges;
+use crate::source::snapshot::schema;
+use crate::source::snapshot::tables::{self, Found, Patterns, Table};
+
+use ledger::{Ledger, Origin};
+use plan::{Planned, Rules, Verdict};
+use worker::Job;
+
+/// Snapshots taken for what was left, before it is given up until the next run.
+const MOST_ROUNDS: u32 = 10;
+
+/// What came of a copy.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Tables copied now.
+    pub copied: usize,
+    /// Tables that an earlier copy had completed.
+    pub before: usize,
+    /// What failed: table or object, and why.
+    pub failed: Vec<(String, Error)>,
+}
+
+/// A copy into one target.
+pub struct Copy<'a> {
+    source: &'a Source,
+    target: &'a PostgresTarget,
+    snapshot: &'a Snapshot,
+    ledger: Arc<Ledger>,
+    patterns: Patterns,
+    progress: Arc<Progress>,
+    outcome: Outcome,
+    /// Tables completed now, by oid.
+    done: HashSet<u32>,
+}
+
+impl<'a> Copy<'a> {
+    /// Connects to the target and makes its ledger.
+    pub async fn open(
+        source: &'a Source,
+        target: &'a PostgresTarget,
+        snapshot: &'a Snapshot,
+        progress: Arc<Progress>,
+    ) -> Result<Self> {
+        let patterns = Patterns::new(snapshot)?;
+        let at_source = sql::connect(&source.url).await.map_err(|error| error.context("source"))?;
+        let origin = Origin::of(&at_source).await.map_err(|error| error.context("source"))?;
+        let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
+        let ledger = Ledger::open(client, origin).await.map_err(|error| error.context("target"))?;
+        let ledger = Arc::new(ledger);
+        Ok(Self {
+            source,
+            target,
+            snapshot,
+            ledger,
+            patterns,
+            progress,
+            outcome: Outcome::default(),
+            done: HashSet::new(),
+        })
+    }
+
+    /// Copies everything. `after`: see [`Export::take`].
+    ///
+    /// # Errors
+    /// What concerns the copy as a whole; what concerns single tables is in the outcome.
+    pub async fn run(mut self, after: Option<u64>) -> Result<Outcome> {
+        let mut analyzed = Vec::new();
+        for round in 0.. {
+            let export =
+                Export::take(&self.source.url, after).await.map_err(|error| error.context("source"))?;
+            let found = tables::find(&export.client, &self.patterns)
+                .await
+                .map_err(|error| error.context("source"))?;
+            if round == 0 {
+                self.schema(&export, &found).await?;
+                analyzed.clone_from(&found.relations);
+            }
+            if self.snapshot.parts == Parts::Schema {
+                break;
+            }
+            let left = self.rows(&export, found.tables, round).await?;
+            match left {
+                None => break,
+                Some(error) if round >= MOST_ROUNDS => return Err(error),
+                Some(_) => {}
+            }
+        }
+        self.sequences().await?;
+        let settings = match &self.snapshot.schema {
+            SchemaSource::Dump(options) => options.index_settings.as_slice(),
+            SchemaSource::SchemaLog => &[],
+        };
+        let failed = after::run(self.target, &self.ledger, settings, self.snapshot.workers.all).await;
+        self.outcome.failed.extend(failed.map_err(|error| error.context("target"))?);
+        if self.outcome.copied > 0 {
+            after::analyze(&self.ledger, &analyzed).await?;
+        }
+        self.ledger.finish().await?;
+        Ok(self.outcome)
+    }
+
+    /// Makes the schema, where it is not there.
+    async fn schema(&self, export: &Export, found: &Found) -> Result<()> {
+        let SchemaSource::Dump(options) = &self.snapshot.schema else { return Ok(()) };
+        if self.snapshot.parts == Parts::Data {
+            return Ok(());
+        }
+        let there = if options.clean { HashSet::new() } else { self.there(found).await? };
+        if !there.is_empty() && there.len() == found.relations.len() {
+            tracing::debug!("all tables are at the target: the schema is not copied");
+            return Ok(());
+        }
+        let mut selection = found.selection.clone();
+        selection.tables.retain(|oid| !there.contains(oid));
+        selection.without.extend(&there);
+        let (url, id) = (&self.source.url, export.id.as_str());
+        let made = schema::dump(url, &export.client, id, &selection, options).await?;
+        for line in &made.left_out {
+            tracing::warn!("left out: {line}");
+        }
+        let mut wire =
+            Wire::connect(&self.target.url, Purpose::Sql).await.map_err(|error| error.context("target"))?;
+        wire.simple_query("begin").await?;
+        schema::apply_before(&mut wire, &made, options).await.map_err(|error| error.context("target"))?;
+        let forget = self.ledger.forget(&selection.tables);
+        let note =
+            self.ledger.schema_made(&self.snapshot.tables, &self.snapshot.excluded, &export.view, &made);
+        wire.simple_query(&format!("{forget}; {note} commit"))
+            .await
+            .map_err(|error| error.context("target"))?;
+        wire.close().await;
+        tracing::info!(tables = selection.tables.len(), "schema copied");
+        Ok(())
+    }
+
+    /// The tables that the target has already.
+    async fn there(&self, found: &Found) -> Result<HashSet<u32>> {
+        let schemas: Vec<&str> = found.relations.iter().map(|(schema, _)| schema.as_str()).collect();
+        let names: Vec<&str> = found.relations.iter().map(|(_, name)| name.as_str()).collect();
+        let sql =
+            "select w.n from unnest($1::text[], $2::text[]) with ordinality w (schema, name, n) \
+            join pg_catalog.pg_namespace s on s.nspname = w.schema \
+            join pg_catalog.pg_class c on c.relnamespace = s.oid and c.relname = w.name";
+        let rows = self.ledger.client().query(sql, &[&schemas, &names]).await.map_err(sql::of)?;
+        let oid = |row: &tokio_postgres::Row| {
+            found.selection.tables.get(usize::try_from(row.get::<_, i64>(0)).ok()?.checked_sub(1)?).copied()
+        };
+        Ok(rows.iter().filter_map(oid).collect())
+    }
+
+    /// Copies what is not copied yet, under one snapshot. Answers why something is left for another one.
+    async fn rows(&mut self, export: &Export, tables: Vec<Table>, round: u32) -> Result<Option<Error>> {
+        let planned = self.planned(tables, round).await?;
+        if planned.is_empty() {
+            return Ok(None);
+        }
+        if round == 0 {
+            self.progress.expect(planned.iter().map(|planned| &planned.table));
+        }
+        let planned = self.begin(planned, export).await?;
+        let tables: Vec<Table> = planned.iter().map(|planned| planned.table.clone()).collect();
+        let version =
+            export.client.query_one("select pg_catalog.current_setting('server_version_num')::int", &[]);
+        let version: i32 = version.await.map_err(sql::of)?.get(0);
+        let ranges = Ranges::new(&tables, self.snapshot.range, self.snapshot.workers, version >= 140_000);
+        let workers = self.snapshot.workers.all;
+        let job = Job::new(
+            &self.source.url,
+            self.target,
+            export,
+            planned,
+            ranges,
+            Arc::clone(&self.ledger),
+            Arc::clone(&self.progress),
+        );
+        let tasks: Vec<_> = (0..workers).map(|_| background(worker::work(Arc::clone(&job)))).collect();
+        for task in tasks {
+            task.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))?;
+        }
+        let mut board = job.board();
+        let complete = board.complete();
+        self.outcome.copied += complete.len();
+        self.done.extend(complete.iter().map(|index| job.tables[*index].table.relation.oid));
+        for (index, error) in std::mem::take(&mut board.failed) {
+            self.outcome.failed.push((job.tables[index].table.relation.to_string(), error));
+        }
+        if let Some(error) = board.lost.take() {
+            tracing::warn!("{error}: unfinished tables are copied from another snapshot");
+            return Ok(Some(error));
+        }
+        let changed = || Error::transient("tables were changed again and again while they were copied");
+        Ok((!board.aside.is_empty()).then(changed))
+    }
+
+    /// The tables to copy now.
+    async fn planned(&mut self, tables: Vec<Table>, round: u32) -> Result<Vec<Planned>> {
+        let failed: HashSet<String> = self.outcome.failed.iter().map(|(name, _)| name.clone()).collect();
+        let open = |table: &Table| {
+            !self.done.contains(&table.relation.oid) && !failed.contains(&table.relation.to_string())
+        };
+        let tables: Vec<Table> = tables.into_iter().filter(open).collect();
+        let rules = Rules {
+            repeat: self.snapshot.repeat,
+            exact: self.snapshot.parts == Parts::Full,
+            on_conflict: self.target.on_conflict,
+        };
+        let copied = self.ledger.copied().await?;
+        let verdicts = plan::judge(self.ledger.client(), &tables, &copied, &rules).await?;
+        let mut planned = Vec::new();
+        for (table, verdict) in tables.iter().zip(verdicts) {
+            let relation = &table.relation;
+            let mut fail = |why: String| {
+                tracing::error!(table = %relation, "{why}");
+                self.outcome.failed.push((relation.to_string(), Error::fatal(why)));
+            };
+            match verdict {
+                Verdict::Copy(one) => planned.push(*one),
+                Verdict::Done if round == 0 => self.outcome.before += 1,
+                Verdict::Done => {}
+                // Made after the schema was copied.
+                Verdict::Missing if round > 0 => {}
+                Verdict::Missing => fail("the target has no such table: copy the schema as well".into()),
+                Verdict::Cannot(why) => fail(why),
+            }
+        }
+        Ok(planned)
+    }
+
+    /// Notes that these tables are begun, each with what an earlier attempt left of it removed in the same transaction.
+    async fn begin(&mut self, planned: Vec<Planned>, export: &Export) -> Result<Vec<Planned>> {
+        let mut begun = Vec::with_capacity(planned.len());
+        for planned in planned {
+            let remove = planned.remove.as_ref().map(|sql| format!("{sql}; ")).unwrap_or_default();
+            let note = self.ledger.begin(&planned.table, &export.view);
+            let sql = format!("begin; {remove}{note}; commit");
+            match self.ledger.client().batch_execute(&sql).await.map_err(sql::of) {
+                Ok(()) => begun.push(planned),
+                Err(error) if error.kind() == crate::error::Kind::Transient => {
+                    return Err(error.context("target"))
+                }
+                Err(error) => {
+                    let _ = self.ledger.client().batch_execute("rollback").await;
+                    self.outcome.failed.push((planned.table.relation.to_string(), error.context("target")));
+                }
+            }
+        }
+        Ok(begun)
+    }
+
+    /// Moves the target's sequences to the source's values.
+    async fn sequences(&self) -> Result<()> {
+        let source = sql::connect(&self.source.url).await.map_err(|error| error.context("source"))?;
+        let values = crate::source::sequences(&source).await.map_err(|error| error.context("source"))?;
+        let mut session =
+            super::session::Session::open(self.target).await.map_err(|error| error.context("target"))?;
+        super::sequences::set(&mut session, &values).await.map_err(|error| error.context("target"))?;
+        session.close().await;
+        Ok(())
+    }
+}
