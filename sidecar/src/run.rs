@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! task 1 reader:  slot frames           --8 MiB-->
-//! task 2 stages:  decode capture filter --8 MiB-->
+//! task 2 stages:  decode capture seen filter --8 MiB-->
 //! task 3 (here):  batch, sink, checkpoint
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! position the sink stored: there is no state that could be half right.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,25 +19,28 @@ use tokio::task::JoinHandle;
 use tokio::time::{timeout, Instant};
 use tokio_postgres::Client;
 
-use crate::config::plan::{BatchLimits, Plan, Target};
+use crate::config::plan::{BatchLimits, Mode, Plan, Target};
 use crate::error::{Error, Kind, Result};
-use crate::event::Lsn;
+use crate::event::{Event, Lsn};
 use crate::pipeline::batch::{Batcher, Gathered};
 use crate::pipeline::capture::Capture;
 use crate::pipeline::channel::{bounded, Receiver, Sender};
 use crate::pipeline::checkpoint::Checkpoint;
 use crate::pipeline::decode::Decoder;
 use crate::pipeline::filter::Filter;
+use crate::pipeline::seen::Seen;
 use crate::pipeline::Run;
 use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
 use crate::retry::{self, Attempts};
 use crate::sinks::Sink;
+use crate::snapshot;
 use crate::source;
 use crate::source::slot::{self, Frame, Identity, Slot};
+use crate::source::snapshot::progress::Progress;
 
 /// Room of each channel.
-const CHANNEL_BYTES: u32 = 8 << 20;
+pub(crate) const CHANNEL_BYTES: u32 = 8 << 20;
 /// A run is not made longer than this from frames that wait.
 const RUN_BYTES: usize = 256 << 10;
 /// Sequences are read again after this long without news, once, and at this interval while there are changes.
@@ -67,8 +71,9 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()> + Send + 'static) ->
         std::future::pending::<()>().await;
     });
     let mut attempts = Attempts::new(plan.retry);
+    let mut copied = (plan.mode == Mode::Replication).then(Seen::default);
     loop {
-        let error = match stream(&plan, &filter, stopped.clone(), &mut attempts).await {
+        let error = match stream(&plan, &filter, &mut copied, stopped.clone(), &mut attempts).await {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == Kind::Stopped => return Ok(()),
             Err(error) => error,
@@ -91,12 +96,19 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()> + Send + 'static) ->
 async fn stream(
     plan: &Plan,
     filter: &Filter,
+    copied: &mut Option<Seen>,
     stop: watch::Receiver<bool>,
     attempts: &mut Attempts,
 ) -> Result<()> {
     let client = sql::connect(&plan.source.url).await.map_err(|error| error.context("source"))?;
+    if copied.is_none() {
+        let identity = connect_source(plan, &client).await.map_err(|error| error.context("source"))?.0;
+        *copied = Some(copy(plan, &client, &identity, stop.clone()).await?);
+    }
     let (identity, wire) = connect_source(plan, &client).await.map_err(|error| error.context("source"))?;
     let mut sink = Sink::open(&plan.target, &identity).await.map_err(|error| error.context("target"))?;
+    let remembered = sink.seen(&identity).await.map_err(|error| error.context("target"))?;
+    let seen = remembered.or_else(|| copied.clone()).unwrap_or_default();
     let start = sink.progress().unwrap_or(identity.confirmed);
     let slot = slot::open(wire, &identity, start).await.map_err(|error| error.context("source"))?;
     tracing::info!(slot = %identity.slot, database = %identity.database, %start, "streaming");
@@ -108,7 +120,8 @@ async fn stream(
     let progress = confirmed.clone();
     let reader = background(read(slot, frames_in, confirmed, stop.clone()));
     let capture = Capture { schema_log: matches!(plan.target, Target::Stdout) };
-    let stages = background(decode_and_filter(frames_out, runs_in, capture, filter.clone()));
+    let stages =
+        background(decode_and_filter(frames_out, runs_in, Stages { capture, seen, filter: filter.clone() }));
 
     let delivery = Delivery {
         batches: Batcher::new(runs_out, limits(&plan.target)),
@@ -137,6 +150,34 @@ async fn stream(
     closed
 }
 
+/// Copies what is there, before the stream begins. Stopping ends it at once; the next run goes on.
+async fn copy(
+    plan: &Plan,
+    client: &Client,
+    identity: &Identity,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Seen> {
+    let slot = slot::next_xid(client, &identity.slot).await.map_err(|error| error.context("source"))?;
+    let progress = Arc::new(Progress::new(plan.snapshot.as_ref().is_some_and(|snapshot| snapshot.bars)));
+    let outcome = tokio::select! {
+        outcome = snapshot::copy(plan, Some(slot), Arc::clone(&progress)) => outcome,
+        _ = stop.wait_for(|stop| *stop) => Err(Error::stopped()),
+    };
+    progress.clear();
+    let outcome = outcome?;
+    if outcome.copied > 0 {
+        let totals = progress.totals();
+        tracing::info!(tables = outcome.copied, rows = totals.rows, bytes = totals.bytes, "copied");
+    }
+    match outcome.failed.into_iter().next() {
+        None => Ok(outcome.seen),
+        Some((what, error)) => Err(error
+            .context(what)
+            .into_kind(Kind::Fatal)
+            .hint("the stream begins when everything is copied: the next run tries again")),
+    }
+}
+
 async fn connect_source(plan: &Plan, client: &Client) -> Result<(Identity, Wire)> {
     let mut wire = Wire::connect(&plan.source.url, Purpose::Replication).await?;
     let system = wire.simple_query("IDENTIFY_SYSTEM").await?;
@@ -145,7 +186,8 @@ async fn connect_source(plan: &Plan, client: &Client) -> Result<(Identity, Wire)
     Ok((slot::find(client, &plan.source, &system).await?, wire))
 }
 
-fn limits(target: &Target) -> BatchLimits {
+/// Bounds of a batch for that target.
+pub(crate) fn limits(target: &Target) -> BatchLimits {
     match target {
         Target::Stdout => BatchLimits { size: 10_000, bytes: 1 << 20 },
         Target::Postgres(target) => target.batch,
@@ -168,12 +210,25 @@ async fn read(
     slot.read(out, confirmed, stop).await.map_err(|error| error.context("source"))
 }
 
-/// Decode, capture and filter: frames in, runs out. What waits is taken together, up to a run's size.
+/// What an event goes through once it is decoded.
+struct Stages {
+    capture: Capture,
+    seen: Seen,
+    filter: Filter,
+}
+
+impl Stages {
+    fn apply(&mut self, event: Event) -> Result<Option<Event>> {
+        let event = self.capture.apply(event)?.and_then(|event| self.seen.apply(event));
+        Ok(event.and_then(|event| self.filter.apply(event)))
+    }
+}
+
+/// Decode, and the stages behind it: frames in, runs out. What waits is taken together, up to a run's size.
 async fn decode_and_filter(
     mut frames: Receiver<Vec<Frame>>,
     out: Sender<Run>,
-    capture: Capture,
-    filter: Filter,
+    mut stages: Stages,
 ) -> Result<()> {
     let mut decoder = Decoder::default();
     while let Some(first) = frames.receive().await {
@@ -188,8 +243,7 @@ async fn decode_and_filter(
                     }
                 };
                 let Some(event) = event else { continue };
-                let Some(event) = capture.apply(event)? else { continue };
-                let Some(event) = filter.apply(event) else { continue };
+                let Some(event) = stages.apply(event)? else { continue };
                 bytes += event.size();
                 run.events.push(event);
             }

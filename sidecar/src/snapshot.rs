@@ -3,26 +3,159 @@
 //! ```text
 //! source::snapshot   export, tables, schema, ranges       the same for all sinks
 //! PostgreSQL         sinks::postgres::copy                rows as they are, by COPY, many at a time
-//! others             rows as insert events of one transaction per table
+//! others             source::snapshot::rows               schema events, then rows as inserts, through the sink itself
 //! ```
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::config::plan::{Plan, Target};
-use crate::error::{Error, Result};
-use crate::sinks::postgres::copy::{Copy, Outcome};
+use crate::config::plan::{Plan, Source, Target};
+use crate::config::snapshot::{Parts, Snapshot};
+use crate::error::{Error, Kind, Result};
+use crate::event::Lsn;
+use crate::pipeline::batch::Batcher;
+use crate::pipeline::channel::{bounded, Sender};
+use crate::pipeline::seen::Seen;
+use crate::pipeline::Run;
+use crate::retry::{self, Attempts};
+use crate::run::{background, limits, CHANNEL_BYTES};
+use crate::sinks::postgres::copy::Copy;
+use crate::sinks::Sink;
+use crate::source::slot::Identity;
+use crate::source::snapshot::export::Export;
 use crate::source::snapshot::progress::Progress;
+use crate::source::snapshot::ranges::Ranges;
+use crate::source::snapshot::rows::{self, Reader};
+use crate::source::snapshot::tables::{self, Found, Patterns};
+use crate::source::snapshot::work::Work;
 
-/// Copies what the plan asks for. `after`: see [`crate::source::snapshot::export::Export::take`].
+/// What came of a copy.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Tables copied now.
+    pub copied: usize,
+    /// Tables that an earlier copy had completed.
+    pub before: usize,
+    /// What failed: table or object, and why.
+    pub failed: Vec<(String, Error)>,
+    /// What the copy holds of the stream, for sinks that do not remember it themselves.
+    pub seen: Seen,
+    /// Tables copied now, by oid.
+    pub done: HashSet<u32>,
+    /// The schema was copied now.
+    pub schema: bool,
+}
+
+/// Copies what the plan asks for; what is lost on the way is taken up again. `slot`: a stream follows, and the transaction id that was next
+/// when its slot was made (see [`Export::take`]).
 ///
 /// # Errors
 /// What concerns the copy as a whole; what concerns single tables is in the outcome.
-pub async fn copy(plan: &Plan, after: Option<u64>, progress: Arc<Progress>) -> Result<Outcome> {
+pub async fn copy(plan: &Plan, slot: Option<u64>, progress: Arc<Progress>) -> Result<Outcome> {
     let Some(snapshot) = &plan.snapshot else { return Ok(Outcome::default()) };
-    match &plan.target {
-        Target::Postgres(target) => {
-            Copy::open(&plan.source, target, snapshot, progress).await?.run(after).await
+    let Target::Postgres(target) = &plan.target else { return events(plan, snapshot, slot, progress).await };
+    let mut attempts = Attempts::new(plan.retry);
+    let mut outcome = Outcome::default();
+    loop {
+        let tried =
+            match Copy::open(&plan.source, target, snapshot, Arc::clone(&progress), &mut outcome).await {
+                Ok(copy) => {
+                    attempts.established();
+                    copy.run(slot).await
+                }
+                Err(error) => Err(error),
+            };
+        let Err(error) = tried else { return Ok(outcome) };
+        if error.kind() != Kind::Transient {
+            return Err(error);
         }
-        Target::Stdout => Err(Error::fatal("a snapshot to standard output is not there yet")),
+        let text = error.to_string();
+        let pause = attempts.after(error)?;
+        tracing::warn!("{text}; next attempt in {pause:.1?}");
+        retry::wait(pause).await;
     }
+}
+
+/// Copies into a sink that takes events.
+async fn events(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    slot: Option<u64>,
+    progress: Arc<Progress>,
+) -> Result<Outcome> {
+    let source = |error: Error| error.context("source");
+    let export = Export::take(&plan.source.url, slot).await.map_err(source)?;
+    let patterns = Patterns::new(snapshot)?;
+    let found = tables::find(&export.client, &patterns).await.map_err(source)?;
+    let nowhere = Identity {
+        system: String::new(),
+        database: String::new(),
+        slot: String::new(),
+        confirmed: Lsn::ZERO,
+    };
+    let mut sink = Sink::open(&plan.target, &nowhere).await.map_err(|error| error.context("target"))?;
+    let (runs_in, runs_out) = bounded(CHANNEL_BYTES);
+    let mut outcome = Outcome::default();
+    outcome.seen.schema(patterns, export.view.clone());
+    if snapshot.parts != Parts::Data {
+        schema_events(&export, &found, &runs_in).await.map_err(source)?;
+    }
+    let readers = background(read(plan.source.clone(), snapshot.clone(), export, found, runs_in, progress));
+    let mut batches = Batcher::new(runs_out, limits(&plan.target));
+    while let Some(gathered) = batches.next().await {
+        sink.write(gathered.batch).await.map_err(|error| error.context("target"))?;
+    }
+    sink.close().await?;
+    let read =
+        readers.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))??;
+    Ok(Outcome { copied: read.copied, failed: read.failed, seen: outcome.seen, ..outcome })
+}
+
+/// The newest document of each schema, as the stream would bring it; nothing where pgstream is not installed.
+async fn schema_events(export: &Export, found: &Found, out: &Sender<Run>) -> Result<()> {
+    let documents = tables::schema_documents(&export.client, &found.schemas).await?;
+    if documents.is_empty() {
+        return Ok(());
+    }
+    let bytes = documents.iter().map(|(_, row)| row.size()).sum();
+    let events = rows::transaction(documents, export.view.end);
+    out.send(Run { events, urgent: false }, bytes).await.map_err(|_| Error::stopped())
+}
+
+/// Reads all rows. The snapshot ends with this task.
+async fn read(
+    source: Source,
+    snapshot: Snapshot,
+    export: Export,
+    mut found: Found,
+    out: Sender<Run>,
+    progress: Arc<Progress>,
+) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    if snapshot.parts == Parts::Schema {
+        return Ok(outcome);
+    }
+    found.tables.retain(|table| match &table.unreadable {
+        None => true,
+        Some(why) => {
+            outcome.failed.push((table.relation.to_string(), Error::fatal(why.clone())));
+            false
+        }
+    });
+    progress.expect(found.tables.iter());
+    let ranges = Ranges::new(&found.tables, snapshot.range, snapshot.workers, export.cuts().await?);
+    let reader = || Reader::new(&source.url, export.handed(), export.view.end, out.clone());
+    let readers = (0..snapshot.workers.all).map(|_| reader()).collect();
+    let done = Work::new(found.tables.clone(), ranges, progress).run(readers).await?;
+    if let Some(error) = done.lost {
+        return Err(error);
+    }
+    outcome.copied = done.complete.len();
+    let name = |index: usize| found.tables[index].relation.to_string();
+    outcome.failed.extend(done.failed.into_iter().map(|(index, error)| (name(index), error)));
+    outcome.failed.extend(done.aside.into_iter().map(|index| {
+        let changed = Error::fatal("it was changed after the snapshot was taken");
+        (name(index), changed.hint("copy it again"))
+    }));
+    Ok(outcome)
 }

@@ -38,6 +38,12 @@ pub fn bounded<T>(capacity: u32) -> (Sender<T>, Receiver<T>) {
     (Sender { queue: sender, room: Arc::clone(&room), capacity }, Receiver { queue: receiver, room })
 }
 
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone(), room: Arc::clone(&self.room), capacity: self.capacity }
+    }
+}
+
 impl<T> Sender<T> {
     /// Waits until `bytes` have room. Cancel-safe: nothing is lost when dropped.
     pub async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {

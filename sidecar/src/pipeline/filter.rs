@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::config::plan;
 use crate::error::{Error, Result};
-use crate::event::{Ddl, Event};
+use crate::event::{Ddl, DdlObject, Event};
 
 /// The filter stage.
 #[derive(Debug, Clone, Default)]
@@ -115,34 +115,47 @@ impl Filter {
     }
 
     fn ddl(&self, ddl: Arc<Ddl>) -> Option<Arc<Ddl>> {
-        let touched: Vec<(&str, &str)> = ddl
-            .tables
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|table| Some((table.get("schema")?.as_str()?, table.get("name")?.as_str()?)))
-            .collect();
-        let passes = |object: &crate::event::DdlObject| match (object.kind.as_str(), &object.name) {
-            ("table" | "foreign table" | "view" | "materialized view", Some(name)) => {
-                self.passes(&object.schema, name)
-            }
-            ("schema", _) => self.passes_schema(object.identity.trim_matches('"')),
-            // What hangs on a table goes with the tables the command touched; what does not, with its schema.
-            _ if !touched.is_empty() => touched.iter().any(|(schema, name)| self.passes(schema, name)),
-            _ => self.passes_schema(&object.schema),
-        };
-        let kept = ddl.objects.iter().filter(|object| passes(object)).count();
-        if kept == ddl.objects.len() {
-            return Some(ddl);
-        }
-        if kept == 0 {
-            return None;
-        }
-        let mut part = Ddl::clone(&ddl);
-        part.objects.retain(passes);
-        part.partial = true;
-        Some(Arc::new(part))
+        keep(ddl, |_, schema, table| self.passes(schema, table), |schema| self.passes_schema(schema))
     }
+}
+
+/// What is left of a schema change when only some tables (oid, schema, name) and schemas pass: all, a part, or nothing.
+pub fn keep(
+    ddl: Arc<Ddl>,
+    table: impl Fn(u32, &str, &str) -> bool,
+    schema: impl Fn(&str) -> bool,
+) -> Option<Arc<Ddl>> {
+    let text = |table: &serde_json::Value, key| Some(table.get(key)?.as_str()?.to_owned());
+    let touched: Vec<(u32, String, String)> = ddl
+        .tables
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|table| {
+            let oid = text(table, "oid").and_then(|oid| oid.parse().ok()).unwrap_or(0);
+            Some((oid, text(table, "schema")?, text(table, "name")?))
+        })
+        .collect();
+    let passes = |object: &DdlObject| match (object.kind.as_str(), &object.name) {
+        ("table" | "foreign table" | "view" | "materialized view", Some(name)) => {
+            table(object.oid, &object.schema, name)
+        }
+        ("schema", _) => schema(object.identity.trim_matches('"')),
+        // What hangs on a table goes with the tables the command touched; what does not, with its schema.
+        _ if !touched.is_empty() => touched.iter().any(|(oid, schema, name)| table(*oid, schema, name)),
+        _ => schema(&object.schema),
+    };
+    let kept = ddl.objects.iter().filter(|object| passes(object)).count();
+    if kept == ddl.objects.len() {
+        return Some(ddl);
+    }
+    if kept == 0 {
+        return None;
+    }
+    let mut part = Ddl::clone(&ddl);
+    part.objects.retain(passes);
+    part.partial = true;
+    Some(Arc::new(part))
 }
 
 impl Pattern {

@@ -7,6 +7,20 @@ use super::conninfo::ConnInfo;
 use super::transport;
 use crate::error::{Error, Kind, Result};
 
+/// A name as it stands in SQL.
+pub fn ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string as it stands in SQL.
+pub fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') {
+        return format!("E'{}'", quoted.replace('\\', "\\\\"));
+    }
+    format!("'{quoted}'")
+}
+
 /// Opens a session for ordinary statements. The connection ends with the client.
 pub async fn connect(info: &ConnInfo) -> Result<Client> {
     let stream = transport::connect(info).await?;

@@ -17,6 +17,7 @@ pub mod stdout;
 use crate::config::plan::Target;
 use crate::error::Result;
 use crate::event::{Event, Lsn};
+use crate::pipeline::seen::Seen;
 use crate::source::slot::Identity;
 
 /// Events that are written together.
@@ -55,6 +56,14 @@ impl Sink {
         match self {
             Self::Stdout(_) => None,
             Self::Postgres(sink) => sink.progress(),
+        }
+    }
+
+    /// What copies hold of the changes that come now, if the destination remembers it: they are passed over.
+    pub async fn seen(&mut self, source: &Identity) -> Result<Option<Seen>> {
+        match self {
+            Self::Stdout(_) => Ok(None),
+            Self::Postgres(sink) => sink.seen(source).await.map(Some),
         }
     }
 

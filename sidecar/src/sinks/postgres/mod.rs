@@ -28,6 +28,7 @@ use super::{Batch, SequenceValues};
 use crate::config::plan::PostgresTarget;
 use crate::error::Result;
 use crate::event::{Change, Commit, Ddl, Event, Lsn, Relation, Truncate};
+use crate::pipeline::seen::Seen;
 use crate::source::slot::Identity;
 
 use ddl::Replay;
@@ -71,6 +72,12 @@ impl Postgres {
     #[allow(clippy::unnecessary_wraps)] // the contract of all sinks
     pub fn progress(&self) -> Option<Lsn> {
         Some(self.progress.durable())
+    }
+
+    /// What copies hold of the changes that come now.
+    pub async fn seen(&mut self, source: &Identity) -> Result<Seen> {
+        let from = self.progress.durable();
+        copy::ledger::seen(&mut self.session, &source.system, &source.database, from).await
     }
 
     /// Writes a batch; after Ok its whole transactions are flushed.

@@ -7,20 +7,7 @@ use std::fmt::Write;
 
 use super::session::NO_ROW;
 use super::table::{Identity, Table};
-
-/// A name as it stands in SQL.
-pub(super) fn ident(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A string as it stands in SQL.
-pub(super) fn literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    if quoted.contains('\\') {
-        return format!("E'{}'", quoted.replace('\\', "\\\\"));
-    }
-    format!("'{quoted}'")
-}
+pub(super) use crate::postgres::sql::{ident, literal};
 
 /// Which of a row's columns take part in a statement, by index.
 pub(super) type Columns = Vec<usize>;

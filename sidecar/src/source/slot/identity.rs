@@ -52,6 +52,16 @@ pub async fn find(client: &Client, source: &Source, system: &str) -> Result<Iden
     Ok(Identity { system: system.to_owned(), database, slot: slot.name.clone(), confirmed })
 }
 
+/// The transaction id that was next when the slot was made: older transactions may have ended before its start. Where `init` noted none, the
+/// next one now.
+pub async fn next_xid(client: &Client, slot: &str) -> Result<u64> {
+    let sql = "select coalesce((select next_xid from pgstream.slots where slot_name = $1), \
+        pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()))::text";
+    let row = client.query_one(sql, &[&slot]).await.map_err(sql::of)?;
+    let text: String = row.get(0);
+    text.parse().map_err(|_| Error::fatal(format!("pgstream.slots holds `{text}` as transaction id")))
+}
+
 /// `pgstream_<database>_slot`, with what a slot name cannot have replaced by `_`, cut to the 63 characters a name can have: as
 /// `pgstream.default_slot_name()` has it.
 pub fn default_slot(database: &str) -> String {

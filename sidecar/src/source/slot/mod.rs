@@ -13,5 +13,5 @@
 mod identity;
 mod reader;
 
-pub use identity::{default_slot, find, Identity};
+pub use identity::{default_slot, find, next_xid, Identity};
 pub use reader::{open, Frame, Slot};

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
+use super::session::Handed;
 use super::view::View;
 use crate::error::{Error, Result};
 use crate::event::Lsn;
@@ -33,7 +34,7 @@ pub struct Export {
 /// Settings of every session that reads for a copy: nothing cuts it short, and rows that a policy hides are an error.
 pub const READ_SETTINGS: &str = "select pg_catalog.set_config(s.name, v.value, false) from (values
     ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
-    ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('row_security', 'off'))
+    ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('row_security', 'off'), ('DateStyle', 'ISO'))
     v (name, value) join pg_catalog.pg_settings s using (name)";
 
 const EXPORT: &str = "select pg_catalog.pg_export_snapshot(), pg_catalog.pg_current_snapshot()::text, (case \
@@ -53,6 +54,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 impl Export {
+    /// As workers take it over.
+    pub fn handed(&self) -> Handed {
+        Handed { id: self.id.clone(), view: self.view.to_string() }
+    }
+
+    /// Whether the server reads a range of pages without reading the whole table (PostgreSQL 14).
+    pub async fn cuts(&self) -> Result<bool> {
+        let sql = "select pg_catalog.current_setting('server_version_num')::int >= 140000";
+        Ok(self.client.query_one(sql, &[]).await.map_err(sql::of)?.get(0))
+    }
+
     /// Takes a snapshot. `after`: the transaction id that was next when the slot was made; the snapshot is taken when all
     /// transactions older than it have ended, since the slot may not show them.
     ///

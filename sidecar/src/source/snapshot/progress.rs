@@ -80,8 +80,8 @@ impl Progress {
         bar.inc(bytes);
     }
 
-    /// A range of a table is committed.
-    pub fn copied(&self, _table: &Table, rows: u64) {
+    /// A range was copied.
+    pub fn copied(&self, rows: u64) {
         self.state().totals.rows += rows;
     }
 

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use tokio_postgres::{Client, Row};
 
+use super::ranges::Range;
 use super::schema::Selection;
 use crate::config::plan;
 use crate::config::snapshot::Snapshot;
 use crate::error::{Error, Result};
-use crate::event::{Column, Relation, ReplicaIdentity};
+use crate::event::{Column, Relation, ReplicaIdentity, Tuple, Value};
 use crate::pipeline::decode::{column, Described};
 use crate::pipeline::filter::Filter;
-use crate::postgres::sql;
+use crate::postgres::sql::{self, ident};
 
 /// A table whose rows are copied.
 #[derive(Debug, Clone)]
@@ -105,20 +106,63 @@ const NOT_BINARY: &str = "with recursive part (root, oid) as ( \
                 where t.typrelid <> 0 and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) x (oid)) \
     select distinct p.root from part p join pg_catalog.pg_type t on t.oid = p.oid where t.typsend = 0 or t.typreceive = 0";
 
+impl Table {
+    /// Its name as it stands in SQL.
+    pub fn name(&self) -> String {
+        format!("{}.{}", ident(&self.relation.schema), ident(&self.relation.name))
+    }
+
+    /// Its columns as they stand in a SELECT list; empty when it has none.
+    pub fn columns(&self) -> String {
+        let columns: Vec<String> = self.relation.columns.iter().map(|column| ident(&column.name)).collect();
+        columns.join(", ")
+    }
+
+    /// The COPY that reads a range.
+    pub fn copy_out(&self, range: Range, format: &str) -> String {
+        let upper = range.to.map(|to| format!(" and ctid < '({to},0)'::pg_catalog.tid")).unwrap_or_default();
+        let place = match (range.from, range.to) {
+            (0, None) => String::new(),
+            (from, _) => format!(" where ctid >= '({from},0)'::pg_catalog.tid{upper}"),
+        };
+        format!(
+            "copy (select {} from only {}{place}) to stdout (format {format})",
+            self.columns(),
+            self.name()
+        )
+    }
+}
+
 impl Patterns {
     /// Checks the patterns of a snapshot.
     ///
     /// # Errors
     /// Fatal, naming the pattern that is malformed.
     pub fn new(snapshot: &Snapshot) -> Result<Self> {
-        let filter = |include: &[String]| {
-            Filter::new(&plan::Filter { include: include.to_vec(), exclude: Vec::new() })
-        };
+        let noted = plan::Filter { include: snapshot.tables.clone(), exclude: snapshot.excluded.clone() };
+        Ok(Self { schema_only: only(&snapshot.schema_only)?, ..Self::of(&noted)? })
+    }
+
+    /// Patterns as they were noted: what is asked for, and what of it is left out.
+    ///
+    /// # Errors
+    /// Fatal, naming the pattern that is malformed.
+    pub fn of(noted: &plan::Filter) -> Result<Self> {
         Ok(Self {
-            tables: filter(&snapshot.tables)?,
-            excluded: filter(&snapshot.excluded)?,
-            schema_only: filter(&snapshot.schema_only)?,
+            tables: only(&noted.include)?,
+            excluded: only(&noted.exclude)?,
+            schema_only: Filter::default(),
         })
+    }
+
+    /// Whether everything in the database is asked for.
+    pub fn want_all(&self) -> bool {
+        self.tables.covers_all() && self.excluded.is_open()
+    }
+
+    /// Whether everything in that schema is asked for.
+    pub fn want_schema(&self, schema: &str) -> bool {
+        self.tables.covers(schema)
     }
 
     /// Whether a table of that name is asked for, by its own name or by that of a table it is a partition of.
@@ -133,6 +177,11 @@ impl Patterns {
     fn without_rows(&self, names: &[(&str, &str)]) -> bool {
         !self.schema_only.is_open() && matches(&self.schema_only, names)
     }
+}
+
+/// A filter that passes only those tables.
+fn only(patterns: &[String]) -> Result<Filter> {
+    Filter::new(&plan::Filter { include: patterns.to_vec(), exclude: Vec::new() })
 }
 
 fn matches(filter: &Filter, names: &[(&str, &str)]) -> bool {
@@ -172,7 +221,7 @@ pub async fn find(client: &Client, patterns: &Patterns) -> Result<Found> {
                 ));
         }
     }
-    found.selection.whole = patterns.tables.covers_all();
+    found.selection.whole = patterns.want_all();
     let schemas =
         client.query("select nspname::text from pg_catalog.pg_namespace", &[]).await.map_err(sql::of)?;
     let schemas = schemas.iter().map(|row| row.get::<_, String>(0)).filter(|schema| !is_systems(schema));
@@ -185,12 +234,44 @@ fn is_systems(schema: &str) -> bool {
     schema.starts_with("pg_") || matches!(schema, "information_schema" | "pgstream" | "pgstream_sink")
 }
 
-/// Columns and types of the tables.
-async fn describe(client: &Client, rows: &[&Row]) -> Result<Vec<Table>> {
-    let oids: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
-    let not_binary: BTreeSet<u32> =
-        client.query(NOT_BINARY, &[&oids]).await.map_err(sql::of)?.iter().map(|row| row.get(0)).collect();
-    let mut columns: HashMap<u32, Vec<(i16, u32, String, Column)>> = HashMap::new();
+/// The newest document of each of those schemas, as rows of `pgstream.schema_log`; none where that table is not there.
+pub async fn schema_documents(
+    client: &Client,
+    schemas: &BTreeSet<String>,
+) -> Result<Vec<(Arc<Relation>, Tuple)>> {
+    let sql =
+        "select c.oid from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass('pgstream.schema_log')";
+    let Some(log) = client.query_opt(sql, &[]).await.map_err(sql::of)? else { return Ok(Vec::new()) };
+    let oid: u32 = log.get(0);
+    let columns = columns(client, &[oid]).await?.remove(&oid).unwrap_or_default();
+    let mut columns: Vec<Column> = columns.into_iter().map(|(.., column)| column).collect();
+    for column in columns.iter_mut().filter(|column| &*column.name == "id") {
+        column.type_name = "pgstream.xid".into();
+    }
+    let texts: Vec<String> =
+        columns.iter().map(|column| format!("l.{}::text", ident(&column.name))).collect();
+    let newest = format!(
+        "select distinct on (l.schema_name) {} from pgstream.schema_log l where l.schema_name = any ($1) \
+         order by l.schema_name, l.version desc",
+        texts.join(", ")
+    );
+    let (schema, name) = ("pgstream".into(), "schema_log".into());
+    let relation = Arc::new(Relation { oid, schema, name, identity: ReplicaIdentity::Default, columns });
+    let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
+    let rows = client.query(&newest, &[&schemas]).await.map_err(sql::of)?;
+    let document = |row: &Row| {
+        let texts = (0..row.len()).map(|index| row.get::<_, Option<&str>>(index));
+        let values = texts.map(|text| text.map_or(Value::Null, |text| Value::Text(text.as_bytes())));
+        (Arc::clone(&relation), Tuple::from_values(values))
+    };
+    Ok(rows.iter().map(document).collect())
+}
+
+/// Columns of tables: `attnum`, declared type, the same as text, and the column itself.
+type Columns = HashMap<u32, Vec<(i16, u32, String, Column)>>;
+
+async fn columns(client: &Client, oids: &[u32]) -> Result<Columns> {
+    let mut columns = Columns::new();
     for row in client.query(COLUMNS, &[&oids]).await.map_err(sql::of)? {
         let (declared, base_schema, base): (u32, String, String) = (row.get(3), row.get(6), row.get(7));
         let described = Described::new(&base_schema, &base);
@@ -198,6 +279,15 @@ async fn describe(client: &Client, rows: &[&Row]) -> Result<Vec<Table>> {
         let column = column(name.into(), declared, row.get(4), row.get(5), Some(&described));
         columns.entry(row.get(0)).or_default().push((row.get(1), declared, row.get(8), column));
     }
+    Ok(columns)
+}
+
+/// Columns and types of the tables.
+async fn describe(client: &Client, rows: &[&Row]) -> Result<Vec<Table>> {
+    let oids: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
+    let not_binary: BTreeSet<u32> =
+        client.query(NOT_BINARY, &[&oids]).await.map_err(sql::of)?.iter().map(|row| row.get(0)).collect();
+    let mut columns = columns(client, &oids).await?;
     Ok(rows
         .iter()
         .map(|row| table(row, columns.remove(&row.get(0)).unwrap_or_default(), &not_binary))

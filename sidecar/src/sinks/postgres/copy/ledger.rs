@@ -9,14 +9,19 @@
 //! The stream reads it as well: changes that a copy already holds are passed over (see [`crate::pipeline::seen`]).
 
 use std::collections::HashMap;
+use std::fmt::Write;
 
 use tokio_postgres::Client;
 
-use crate::error::Result;
+use crate::config::plan::Filter;
+use crate::error::{Error, Result};
+use crate::event::Lsn;
+use crate::pipeline::seen::Seen;
 use crate::postgres::sql;
+use crate::sinks::postgres::session::Session;
 use crate::sinks::postgres::statement::literal;
 use crate::source::snapshot::schema::{Entry, Schema};
-use crate::source::snapshot::tables::Table;
+use crate::source::snapshot::tables::{Patterns, Table};
 use crate::source::snapshot::view::View;
 
 /// The tables, made once.
@@ -94,6 +99,43 @@ pub struct Ledger {
     origin: Origin,
 }
 
+/// What copies to that target hold of changes after `from`, read by the session that will apply them.
+pub(in crate::sinks::postgres) async fn seen(
+    session: &mut Session,
+    system: &str,
+    database: &str,
+    from: Lsn,
+) -> Result<Seen> {
+    let mut seen = Seen::default();
+    let exists = session
+        .rows("select 't' where pg_catalog.to_regclass('pgstream_sink.pending') is not null", &[])
+        .await?;
+    if exists.is_empty() {
+        return Ok(seen);
+    }
+    let of = "system_identifier = $1 and database = $2 and lsn > $3::pg_catalog.pg_lsn";
+    let from = from.to_string();
+    let broken = || Error::fatal("the tables of schema pgstream_sink are not what this version writes");
+    let tables =
+        format!("select oid::text, view, lsn::text from pgstream_sink.copies where complete and {of}");
+    for row in session.rows(&tables, &[system, database, &from]).await? {
+        let [Some(oid), Some(view), Some(end)] = row.as_slice() else { return Err(broken()) };
+        seen.table(oid.parse().map_err(|_| broken())?, View::new(view, end.parse().map_err(|_| broken())?)?);
+    }
+    let schemas = format!(
+        "select pg_catalog.to_json(tables)::text, pg_catalog.to_json(excluded)::text, view, lsn::text from pgstream_sink.snapshots where {of}"
+    );
+    for row in session.rows(&schemas, &[system, database, &from]).await? {
+        let [Some(tables), Some(excluded), Some(view), Some(end)] = row.as_slice() else {
+            return Err(broken());
+        };
+        let list = |text: &str| serde_json::from_str::<Vec<String>>(text).map_err(|_| broken());
+        let patterns = Patterns::of(&Filter { include: list(tables)?, exclude: list(excluded)? })?;
+        seen.schema(patterns, View::new(view, end.parse().map_err(|_| broken())?)?);
+    }
+    Ok(seen)
+}
+
 impl Ledger {
     /// Makes the tables where they are missing. `client` is a session at the target.
     pub(super) async fn open(client: Client, origin: Origin) -> Result<Self> {
@@ -137,6 +179,7 @@ impl Ledger {
         excluded: &[String],
         view: &View,
         schema: &Schema,
+        rows: &[Table],
     ) -> String {
         let Origin { system, database } = &self.origin;
         let mut sql = format!(
@@ -151,6 +194,9 @@ impl Ledger {
         );
         for entry in &schema.after {
             sql.push_str(&pending(entry));
+        }
+        for table in rows {
+            let _ = write!(sql, "{};\n", self.begin(table, view));
         }
         sql
     }
@@ -215,6 +261,17 @@ impl Ledger {
             literal(database),
             table.relation.oid
         )
+    }
+
+    /// Whether a copy made the schema of what those patterns ask for.
+    pub(super) async fn has_schema(&self, tables: &[String], excluded: &[String]) -> Result<bool> {
+        let sql = "select exists (select from pgstream_sink.snapshots \
+            where system_identifier = $1 and database = $2 and tables = $3 and excluded = $4)";
+        let row = self
+            .client
+            .query_one(sql, &[&self.origin.system, &self.origin.database, &tables, &excluded])
+            .await;
+        Ok(row.map_err(sql::of)?.get(0))
     }
 
     /// Statements that wait for the rows.

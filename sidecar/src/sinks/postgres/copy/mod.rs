@@ -22,30 +22,20 @@ use crate::config::snapshot::{Parts, SchemaSource, Snapshot};
 use crate::error::{Error, Result};
 use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
-use crate::run::background;
+use crate::snapshot::Outcome;
 use crate::source::snapshot::export::Export;
 use crate::source::snapshot::progress::Progress;
 use crate::source::snapshot::ranges::Ranges;
 use crate::source::snapshot::schema;
 use crate::source::snapshot::tables::{self, Found, Patterns, Table};
+use crate::source::snapshot::work::Work;
 
 use ledger::{Ledger, Origin};
 use plan::{Planned, Rules, Verdict};
-use worker::Job;
+use worker::{Job, Worker};
 
 /// Snapshots taken for what was left, before it is given up until the next run.
 const MOST_ROUNDS: u32 = 10;
-
-/// What came of a copy.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Tables copied now.
-    pub copied: usize,
-    /// Tables that an earlier copy had completed.
-    pub before: usize,
-    /// What failed: table or object, and why.
-    pub failed: Vec<(String, Error)>,
-}
 
 /// A copy into one target.
 pub struct Copy<'a> {
@@ -55,9 +45,9 @@ pub struct Copy<'a> {
     ledger: Arc<Ledger>,
     patterns: Patterns,
     progress: Arc<Progress>,
-    outcome: Outcome,
-    /// Tables completed now, by oid.
-    done: HashSet<u32>,
+    outcome: &'a mut Outcome,
+    /// Only tables are copied that were begun before.
+    only_begun: bool,
 }
 
 impl<'a> Copy<'a> {
@@ -67,6 +57,7 @@ impl<'a> Copy<'a> {
         target: &'a PostgresTarget,
         snapshot: &'a Snapshot,
         progress: Arc<Progress>,
+        outcome: &'a mut Outcome,
     ) -> Result<Self> {
         let patterns = Patterns::new(snapshot)?;
         let at_source = sql::connect(&source.url).await.map_err(|error| error.context("source"))?;
@@ -74,32 +65,31 @@ impl<'a> Copy<'a> {
         let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
         let ledger = Ledger::open(client, origin).await.map_err(|error| error.context("target"))?;
         let ledger = Arc::new(ledger);
-        Ok(Self {
-            source,
-            target,
-            snapshot,
-            ledger,
-            patterns,
-            progress,
-            outcome: Outcome::default(),
-            done: HashSet::new(),
-        })
+        Ok(Self { source, target, snapshot, ledger, patterns, progress, outcome, only_begun: false })
     }
 
-    /// Copies everything. `after`: see [`Export::take`].
+    /// Copies everything. `slot`: what comes after is streamed, and the transaction id that was next when the slot was made (see
+    /// [`Export::take`]).
     ///
     /// # Errors
     /// What concerns the copy as a whole; what concerns single tables is in the outcome.
-    pub async fn run(mut self, after: Option<u64>) -> Result<Outcome> {
+    pub async fn run(mut self, slot: Option<u64>) -> Result<()> {
+        self.outcome.failed.clear();
         let mut analyzed = Vec::new();
+        let Snapshot { tables, excluded, .. } = self.snapshot;
+        // Tables that came since then come by the stream.
+        self.only_begun = slot.is_some() && self.ledger.has_schema(tables, excluded).await?;
         for round in 0.. {
             let export =
-                Export::take(&self.source.url, after).await.map_err(|error| error.context("source"))?;
+                Export::take(&self.source.url, slot).await.map_err(|error| error.context("source"))?;
             let found = tables::find(&export.client, &self.patterns)
                 .await
                 .map_err(|error| error.context("source"))?;
-            if round == 0 {
+            if round == 0 && !self.only_begun && !self.outcome.schema {
                 self.schema(&export, &found).await?;
+                self.outcome.schema = true;
+            }
+            if round == 0 {
                 analyzed.clone_from(&found.relations);
             }
             if self.snapshot.parts == Parts::Schema {
@@ -122,8 +112,7 @@ impl<'a> Copy<'a> {
         if self.outcome.copied > 0 {
             after::analyze(&self.ledger, &analyzed).await?;
         }
-        self.ledger.finish().await?;
-        Ok(self.outcome)
+        self.ledger.finish().await
     }
 
     /// Makes the schema, where it is not there.
@@ -150,8 +139,13 @@ impl<'a> Copy<'a> {
         wire.simple_query("begin").await?;
         schema::apply_before(&mut wire, &made, options).await.map_err(|error| error.context("target"))?;
         let forget = self.ledger.forget(&selection.tables);
-        let note =
-            self.ledger.schema_made(&self.snapshot.tables, &self.snapshot.excluded, &export.view, &made);
+        let note = self.ledger.schema_made(
+            &self.snapshot.tables,
+            &self.snapshot.excluded,
+            &export.view,
+            &made,
+            &found.tables,
+        );
         wire.simple_query(&format!("{forget}; {note} commit"))
             .await
             .map_err(|error| error.context("target"))?;
@@ -164,8 +158,7 @@ impl<'a> Copy<'a> {
     async fn there(&self, found: &Found) -> Result<HashSet<u32>> {
         let schemas: Vec<&str> = found.relations.iter().map(|(schema, _)| schema.as_str()).collect();
         let names: Vec<&str> = found.relations.iter().map(|(_, name)| name.as_str()).collect();
-        let sql =
-            "select w.n from unnest($1::text[], $2::text[]) with ordinality w (schema, name, n) \
+        let sql = "select w.n from unnest($1::text[], $2::text[]) with ordinality w (schema, name, n) \
             join pg_catalog.pg_namespace s on s.nspname = w.schema \
             join pg_catalog.pg_class c on c.relnamespace = s.oid and c.relname = w.name";
         let rows = self.ledger.client().query(sql, &[&schemas, &names]).await.map_err(sql::of)?;
@@ -186,52 +179,47 @@ impl<'a> Copy<'a> {
         }
         let planned = self.begin(planned, export).await?;
         let tables: Vec<Table> = planned.iter().map(|planned| planned.table.clone()).collect();
-        let version =
-            export.client.query_one("select pg_catalog.current_setting('server_version_num')::int", &[]);
-        let version: i32 = version.await.map_err(sql::of)?.get(0);
-        let ranges = Ranges::new(&tables, self.snapshot.range, self.snapshot.workers, version >= 140_000);
-        let workers = self.snapshot.workers.all;
-        let job = Job::new(
-            &self.source.url,
-            self.target,
-            export,
-            planned,
-            ranges,
-            Arc::clone(&self.ledger),
-            Arc::clone(&self.progress),
-        );
-        let tasks: Vec<_> = (0..workers).map(|_| background(worker::work(Arc::clone(&job)))).collect();
-        for task in tasks {
-            task.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))?;
+        let Snapshot { range, workers, .. } = self.snapshot;
+        let ranges = Ranges::new(&tables, *range, *workers, export.cuts().await?);
+        let job = Arc::new(Job {
+            source: self.source.url.clone(),
+            target: self.target.clone(),
+            snapshot: export.handed(),
+            tables: planned.into_iter().map(|planned| (planned.table.relation.oid, planned)).collect(),
+            ledger: Arc::clone(&self.ledger),
+            progress: Arc::clone(&self.progress),
+        });
+        let workers = (0..workers.all).map(|_| Worker::new(&job)).collect();
+        let done = Work::new(tables.clone(), ranges, Arc::clone(&self.progress)).run(workers).await?;
+        self.outcome.copied += done.complete.len();
+        self.outcome.done.extend(done.complete.iter().map(|index| tables[*index].relation.oid));
+        for (index, error) in done.failed {
+            self.outcome.failed.push((tables[index].relation.to_string(), error));
         }
-        let mut board = job.board();
-        let complete = board.complete();
-        self.outcome.copied += complete.len();
-        self.done.extend(complete.iter().map(|index| job.tables[*index].table.relation.oid));
-        for (index, error) in std::mem::take(&mut board.failed) {
-            self.outcome.failed.push((job.tables[index].table.relation.to_string(), error));
-        }
-        if let Some(error) = board.lost.take() {
+        if let Some(error) = done.lost {
             tracing::warn!("{error}: unfinished tables are copied from another snapshot");
             return Ok(Some(error));
         }
         let changed = || Error::transient("tables were changed again and again while they were copied");
-        Ok((!board.aside.is_empty()).then(changed))
+        Ok((!done.aside.is_empty()).then(changed))
     }
 
     /// The tables to copy now.
     async fn planned(&mut self, tables: Vec<Table>, round: u32) -> Result<Vec<Planned>> {
         let failed: HashSet<String> = self.outcome.failed.iter().map(|(name, _)| name.clone()).collect();
         let open = |table: &Table| {
-            !self.done.contains(&table.relation.oid) && !failed.contains(&table.relation.to_string())
+            !self.outcome.done.contains(&table.relation.oid) && !failed.contains(&table.relation.to_string())
         };
-        let tables: Vec<Table> = tables.into_iter().filter(open).collect();
+        let mut tables: Vec<Table> = tables.into_iter().filter(open).collect();
         let rules = Rules {
             repeat: self.snapshot.repeat,
             exact: self.snapshot.parts == Parts::Full,
             on_conflict: self.target.on_conflict,
         };
         let copied = self.ledger.copied().await?;
+        if self.only_begun {
+            tables.retain(|table| copied.contains_key(&table.relation.oid));
+        }
         let verdicts = plan::judge(self.ledger.client(), &tables, &copied, &rules).await?;
         let mut planned = Vec::new();
         for (table, verdict) in tables.iter().zip(verdicts) {

@@ -168,20 +168,9 @@ async fn one(
 const REMEDY: &str = "its definition is not that of the source; start with --reset to make it anew";
 
 impl Planned {
-    /// Describes the columns without reading a row, and locks the table against changes until the transaction ends.
-    pub(super) fn describe(&self) -> String {
-        format!("select {} from only {} limit 0", self.columns.join(", "), self.name)
-    }
-
     /// The COPY that reads a range.
     pub(super) fn out(&self, range: Range) -> String {
-        let (columns, name, format) = (self.columns.join(", "), &self.name, self.format());
-        let upper = range.to.map(|to| format!(" and ctid < '({to},0)'::pg_catalog.tid")).unwrap_or_default();
-        let place = match (range.from, range.to) {
-            (0, None) => String::new(),
-            (from, _) => format!(" where ctid >= '({from},0)'::pg_catalog.tid{upper}"),
-        };
-        format!("copy (select {columns} from only {name}{place}) to stdout (format {format})")
+        self.table.copy_out(range, self.format())
     }
 
     /// Opens the target's transaction.
