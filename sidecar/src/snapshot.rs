@@ -144,9 +144,9 @@ async fn read(
     });
     progress.expect(found.tables.iter());
     let ranges = Ranges::new(&found.tables, snapshot.range, snapshot.workers, export.cuts().await?);
-    let reader = || Reader::new(&source.url, export.handed(), export.view.end, out.clone());
+    let reader = || Reader::new(&source.url, &export, out.clone(), Arc::clone(&progress));
     let readers = (0..snapshot.workers.all).map(|_| reader()).collect();
-    let done = Work::new(found.tables.clone(), ranges, progress).run(readers).await?;
+    let done = Work::new(found.tables.clone(), ranges, Arc::clone(&progress)).run(readers).await?;
     if let Some(error) = done.lost {
         return Err(error);
     }

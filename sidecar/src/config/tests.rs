@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::plan::Mode;
 use super::plan::{DisableTriggers, OnConflict, Target};
 use super::*;
 
@@ -180,16 +181,6 @@ fn what_this_build_does_not_have_is_said_in_a_line() {
             "this build does not have Kafka as a target: use postgres or stdout",
         ),
         (
-            "PGSTREAM_POSTGRES_SNAPSHOT_TABLES",
-            "*",
-            "this build does not have snapshots: use mode replication and leave the snapshot settings out",
-        ),
-        (
-            "PGSTREAM_POSTGRES_LISTENER_INITIAL_SNAPSHOT_ENABLED",
-            "true",
-            "this build does not have snapshots: use mode replication and leave the snapshot settings out",
-        ),
-        (
             "PGSTREAM_TRANSFORMER_RULES_FILE",
             "x.yaml",
             "this build does not have transformers: leave the transformation rules out",
@@ -205,6 +196,49 @@ fn what_this_build_does_not_have_is_said_in_a_line() {
     let kafka =
         from_env(&[("PGSTREAM_KAFKA_SERVERS", "k:9092"), ("PGSTREAM_POSTGRES_WRITER_TARGET_URL", TARGET)]);
     assert_eq!(problems(&kafka), ["this build does not have Kafka as a source: use postgres"]);
+}
+
+fn mode(pairs: &[(&str, &str)]) -> (Mode, Vec<String>) {
+    let plan = from_env(pairs).plan().expect("a plan");
+    (plan.mode, plan.snapshot.map(|snapshot| snapshot.tables).unwrap_or_default())
+}
+
+#[test]
+fn what_is_asked_for_decides_the_mode() {
+    let listener = ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE);
+    assert_eq!(mode(&[listener]), (Mode::Replication, vec![]));
+    let tables = ("PGSTREAM_POSTGRES_SNAPSHOT_TABLES", "test_schema.* test");
+    let both = (Mode::SnapshotAndReplication, vec!["test_schema.*".to_owned(), "test".to_owned()]);
+    assert_eq!(mode(&[listener, tables]), both);
+    let older = [
+        listener,
+        ("PGSTREAM_POSTGRES_LISTENER_INITIAL_SNAPSHOT_ENABLED", "true"),
+        ("PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_TABLES", "test_schema.* test"),
+    ];
+    assert_eq!(mode(&older), both);
+    let off = [listener, tables, ("PGSTREAM_POSTGRES_LISTENER_INITIAL_SNAPSHOT_ENABLED", "false")];
+    assert_eq!(mode(&off), (Mode::Replication, vec![]));
+    let alone =
+        [("PGSTREAM_POSTGRES_SNAPSHOT_LISTENER_URL", SOURCE), ("PGSTREAM_POSTGRES_SNAPSHOT_TABLES", "*")];
+    assert_eq!(mode(&alone), (Mode::Snapshot, vec!["*".to_owned()]));
+}
+
+#[test]
+fn a_snapshot_says_all_that_is_wrong_with_it() {
+    let settings = from_env(&[
+        ("PGSTREAM_POSTGRES_SNAPSHOT_LISTENER_URL", SOURCE),
+        ("PGSTREAM_POSTGRES_WRITER_TARGET_URL", TARGET),
+        ("PGSTREAM_POSTGRES_SNAPSHOT_TABLES", "a.b.c"),
+        ("PGSTREAM_POSTGRES_SNAPSHOT_INCLUDE_OBJECT_TYPES", "tables tabels"),
+        ("PGSTREAM_POSTGRES_SNAPSHOT_INDEX_CONSTRAINT_SESSION_SETTINGS", "jit"),
+    ]);
+    let problems = problems(&settings);
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    for (problem, part) in
+        problems.iter().zip(["\"a.b.c\" is not understood", "tabels is not one of tables,", "name=value"])
+    {
+        assert!(problem.contains(part), "{problem}");
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn users_types_have_their_names() {
         (20_003, "pg_catalog", "timestamptz", "timestamp with time zone", 1184),
     ] {
         decoder.decode(Lsn(1), describe(oid, schema, name)).expect("a type");
-        let column = decoder.column("c".into(), oid, -1, false);
+        let column = column("c".into(), oid, -1, false, decoder.types.get(&oid));
         assert_eq!((&*column.type_name, column.type_oid), (type_name, base));
     }
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use postgres_protocol::message::frontend;
 
+use super::export::Export;
+use super::progress::Progress;
 use super::ranges::Range;
 use super::session::{trouble, Handed, Session};
 use super::tables::Table;
@@ -29,20 +31,23 @@ pub struct Reader {
     snapshot: Handed,
     end: Lsn,
     out: Sender<Run>,
+    progress: Arc<Progress>,
     session: Option<Session>,
 }
 
 impl Reader {
-    /// Reads under that snapshot, of which nothing commits at or after `end`.
-    pub fn new(source: &ConnInfo, snapshot: Handed, end: Lsn, out: Sender<Run>) -> Self {
-        Self { source: source.clone(), snapshot, end, out, session: None }
+    /// Reads under that snapshot; runs of events go `out`.
+    pub fn new(source: &ConnInfo, export: &Export, out: Sender<Run>, progress: Arc<Progress>) -> Self {
+        let (snapshot, end) = (export.handed(), export.view.end);
+        Self { source: source.clone(), snapshot, end, out, progress, session: None }
     }
 
-    /// Reads everything a COPY gives as rows of that table.
-    async fn read(&mut self, relation: &Arc<Relation>, sql: &str) -> std::result::Result<Passed, Trouble> {
+    /// Reads a range.
+    async fn read(&mut self, table: &Table, range: Range) -> std::result::Result<Passed, Trouble> {
         let Some(session) = &mut self.session else { return Err(Trouble::Table(out_of_order())) };
         let wire = &mut session.wire;
-        let sent = frontend::query(sql, &mut wire.writer.buffer);
+        let relation = &table.relation;
+        let sent = frontend::query(&table.copy_out(range, "text"), &mut wire.writer.buffer);
         sent.map_err(|error| Trouble::Table(Error::fatal(error.to_string()).because(error)))?;
         wire.writer.flush().await.map_err(trouble)?;
         let (mut passed, mut piece, mut failed) = (Passed { rows: 0, bytes: 0 }, Piece::default(), None);
@@ -52,6 +57,7 @@ impl Reader {
                 b'd' => {
                     passed.rows += 1;
                     passed.bytes += frame.body.len() as u64;
+                    self.progress.passed(table, frame.body.len() as u64);
                     let row = row(&frame.body, relation.columns.len()).map_err(Trouble::Table)?;
                     piece.push(relation, row);
                     if piece.bytes >= PIECE_BYTES {
@@ -78,7 +84,7 @@ impl Copier for Reader {
         }
         let Some(session) = &mut self.session else { return Err(Trouble::Table(out_of_order())) };
         session.enter(&self.snapshot, table).await?;
-        let passed = self.read(&table.relation, &table.copy_out(range, "text")).await;
+        let passed = self.read(table, range).await;
         let lost = matches!(passed, Err(Trouble::Connection(_)));
         if let Some(session) = self.session.as_mut().filter(|_| !lost) {
             session.wire.simple_query("rollback").await.map_err(trouble)?;
