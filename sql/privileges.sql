@@ -15,7 +15,7 @@ declare
 begin
     foreach signature in array array[
         'init(text, text, boolean, interval)', 'destroy(text)', 'status()', 'check()', 'wait_for(pg_lsn, interval)',
-        'request_snapshot(text[])', 'refresh_schema(text)', 'get_schema(text, boolean)',
+        'request_snapshot(text[], text)', 'cancel_snapshot(integer)', 'refresh_schema(text)', 'get_schema(text, boolean)',
         'setup_check(text, text)', 'setup_publications()', 'setup_blockers(xid8)', 'setup_lists(boolean)',
         'setup_slot(text, text)', 'setup_schemas(text)']
     loop

@@ -57,6 +57,11 @@ pub fn newest() -> i64 {
     FILES.iter().filter_map(|(path, _)| table_number(path)).max().unwrap_or_default()
 }
 
+/// The text of a file of `sql/`.
+pub fn file(path: &str) -> Option<&'static str> {
+    FILES.iter().find(|(known, _)| *known == path).map(|(_, text)| *text)
+}
+
 fn table_number(path: &str) -> Option<i64> {
     path.strip_prefix("tables/")?.split('_').next()?.parse().ok()
 }

@@ -7,7 +7,11 @@
 //! ```
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{interval, MissedTickBehavior};
 
 use crate::config::plan::{Plan, Source, Target};
 use crate::config::snapshot::{Parts, Snapshot};
@@ -25,6 +29,7 @@ use crate::source::slot::Identity;
 use crate::source::snapshot::export::Export;
 use crate::source::snapshot::progress::Progress;
 use crate::source::snapshot::ranges::Ranges;
+use crate::source::snapshot::requests::Requests;
 use crate::source::snapshot::rows::{self, Reader};
 use crate::source::snapshot::tables::{self, Found, Patterns};
 use crate::source::snapshot::work::Work;
@@ -46,13 +51,61 @@ pub struct Outcome {
     pub schema: bool,
 }
 
+/// How often a request is told how far its copy is, and asked whether it is still wanted.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+
+/// Copies what the plan asks for, and records it where the plan says.
+///
+/// # Errors
+/// As [`copy_unrecorded`]; fatal when the request was cancelled.
+pub async fn copy(plan: &Plan, slot: Option<u64>, progress: Arc<Progress>) -> Result<Outcome> {
+    let Some(snapshot) = &plan.snapshot else { return Ok(Outcome::default()) };
+    let Some(url) = &snapshot.recorder else { return copy_unrecorded(plan, snapshot, slot, progress).await };
+    let recorder = |error: Error| error.context("snapshot recorder");
+    let requests = match Requests::begin(url, &snapshot.tables).await {
+        Ok(requests) => requests,
+        // Where a stream follows, the record is for people; a login that may only read can do without.
+        Err(error) if slot.is_some() && error.code() == Some("42501") => {
+            tracing::warn!("not recorded in pgstream.snapshot_requests: {error}");
+            return copy_unrecorded(plan, snapshot, slot, progress).await;
+        }
+        Err(error) => return Err(recorder(error)),
+    };
+    let mut copying = pin!(copy_unrecorded(plan, snapshot, slot, Arc::clone(&progress)));
+    let mut tick = interval(NOTE_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let copied = loop {
+        tokio::select! {
+            copied = &mut copying => break copied,
+            _ = tick.tick() => {
+                // That it cannot be told just now is no reason to stop copying.
+                if let Ok(false) = requests.progress(progress.totals()).await {
+                    return Err(Error::fatal("the snapshot was cancelled"));
+                }
+            }
+        }
+    };
+    let failed = match &copied {
+        Ok(outcome) => {
+            outcome.failed.iter().map(|(table, error)| (table.clone(), error.to_string())).collect()
+        }
+        Err(error) => vec![("snapshot".to_owned(), error.to_string())],
+    };
+    requests.end(progress.totals(), &failed).await.map_err(recorder)?;
+    copied
+}
+
 /// Copies what the plan asks for; what is lost on the way is taken up again. `slot`: a stream follows, and the transaction id that was next
 /// when its slot was made (see [`Export::take`]).
 ///
 /// # Errors
 /// What concerns the copy as a whole; what concerns single tables is in the outcome.
-pub async fn copy(plan: &Plan, slot: Option<u64>, progress: Arc<Progress>) -> Result<Outcome> {
-    let Some(snapshot) = &plan.snapshot else { return Ok(Outcome::default()) };
+async fn copy_unrecorded(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    slot: Option<u64>,
+    progress: Arc<Progress>,
+) -> Result<Outcome> {
     let Target::Postgres(target) = &plan.target else { return events(plan, snapshot, slot, progress).await };
     let mut attempts = Attempts::new(plan.retry);
     let mut outcome = Outcome::default();

@@ -82,6 +82,21 @@ impl Filter {
         self.include.iter().any(|p| p.table == Name::Any && p.schema == Name::Any)
     }
 
+    /// The schema and the table of each pattern, `*` for any.
+    ///
+    /// # Errors
+    /// Fatal, naming the pattern that is malformed.
+    pub fn parts(patterns: &[String]) -> Result<Vec<(String, String)>> {
+        let text = |name| match name {
+            Name::Any => "*".to_owned(),
+            Name::Is(name) => name,
+        };
+        patterns
+            .iter()
+            .map(|pattern| Pattern::parse(pattern).map(|p| (text(p.schema), text(p.table))))
+            .collect()
+    }
+
     /// Nothing is asked for in particular.
     pub fn is_open(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()

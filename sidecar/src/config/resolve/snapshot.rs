@@ -53,7 +53,10 @@ impl Settings {
             } else {
                 SchemaSource::SchemaLog
             },
-            recorder: self.url(&key("recorder.postgres_url")).cloned(),
+            recorder: self
+                .url(&key("recorder.postgres_url"))
+                .or_else(|| self.url("source.postgres.url").filter(|_| mode == Mode::SnapshotAndReplication))
+                .cloned(),
             repeat: self.flag(&key("recorder.repeatable_snapshots")) == Some(true),
             bars: self.flag(&key("disable_progress_tracking")) != Some(true),
         };

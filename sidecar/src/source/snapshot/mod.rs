@@ -11,6 +11,7 @@
 pub mod export;
 pub mod progress;
 pub mod ranges;
+pub mod requests;
 pub mod rows;
 pub mod schema;
 pub mod session;
