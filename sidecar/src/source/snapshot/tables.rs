@@ -18,7 +18,7 @@ use crate::pipeline::filter::Filter;
 use crate::postgres::sql::{self, ident};
 
 /// A table whose rows are copied.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// Name and columns, as the stream would describe it; generated columns are not among them.
     pub relation: Arc<Relation>,
@@ -40,17 +40,44 @@ pub struct Table {
     pub unreadable: Option<String>,
 }
 
+/// A table or partitioned table that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    /// `pg_class.oid` at the source.
+    pub oid: u32,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// This login may read it.
+    pub readable: bool,
+}
+
 /// What is copied.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Found {
     /// Tables with rows to copy, the largest first.
     pub tables: Vec<Table>,
-    /// Schema and name of every table asked for, in the order of `selection.tables`.
-    pub relations: Vec<(String, String)>,
+    /// Every table asked for, in the order of `selection.tables`.
+    pub asked: Vec<Asked>,
     /// What the schema is made of.
     pub selection: Selection,
     /// Names of all schemas touched.
     pub schemas: BTreeSet<String>,
+}
+
+impl Found {
+    /// Whether the same tables were found in the same form: sizes do not matter.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let form = |table: &Table| Table { pages: 0, bytes: 0, ..table.clone() };
+        let forms = |found: &Self| {
+            let mut forms: Vec<Table> = found.tables.iter().map(form).collect();
+            forms.sort_by_key(|table| table.relation.oid);
+            forms
+        };
+        let names = |found: &Self| found.asked.iter().cloned().collect::<BTreeSet<_>>();
+        names(self) == names(other) && forms(self) == forms(other)
+    }
 }
 
 /// The patterns of a snapshot.
@@ -204,7 +231,7 @@ pub async fn find(client: &Client, patterns: &Patterns) -> Result<Found> {
         known.insert((schema.clone(), name.clone()));
         if patterns.wants(&names) {
             found.selection.tables.push(oid);
-            found.relations.push((schema.clone(), name.clone()));
+            found.asked.push(Asked { oid, schema: schema.clone(), name: name.clone(), readable: row.get(8) });
             found.schemas.insert(schema.clone());
             if row.get::<_, String>(3) == "r" && !patterns.without_rows(&names) {
                 wanted.push(row);

@@ -12,10 +12,12 @@ use tokio::sync::Notify;
 use super::ledger::{Ledger, Pending};
 use crate::config::plan::PostgresTarget;
 use crate::error::{Error, Kind, Result};
+use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
 use crate::run::background;
 use crate::sinks::postgres::session;
 use crate::sinks::postgres::statement::{ident, literal};
+use crate::source::snapshot::tables::Asked;
 
 /// Memory for an index build, where the server's own setting is lower: what a build needs depends on the table, not on the server's usual work.
 const MAINTENANCE: &str =
@@ -210,14 +212,11 @@ async fn connect(work: &Work) -> Result<Wire> {
 }
 
 /// Statistics for the tables, so that the target's plans are right from the first query on.
-pub(super) async fn analyze(ledger: &Ledger, tables: &[(String, String)]) -> Result<()> {
-    for (schema, name) in tables {
+pub(super) async fn analyze(ledger: &Ledger, tables: &[Asked]) -> Result<()> {
+    for Asked { schema, name, .. } in tables {
         let sql = format!("analyze {}.{}", ident(schema), ident(name));
         if let Err(error) = ledger.client().batch_execute(&sql).await {
-            tracing::warn!(
-                "{}",
-                crate::postgres::sql::of(error).context(format_args!("analyze {schema}.{name}"))
-            );
+            tracing::warn!("{}", sql::of(error).context(format_args!("analyze {schema}.{name}")));
         }
     }
     Ok(())

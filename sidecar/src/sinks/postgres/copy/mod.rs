@@ -24,6 +24,7 @@ use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
 use crate::snapshot::Outcome;
 use crate::source::snapshot::export::Export;
+use crate::source::snapshot::hold;
 use crate::source::snapshot::progress::Progress;
 use crate::source::snapshot::ranges::Ranges;
 use crate::source::snapshot::schema;
@@ -75,31 +76,32 @@ impl<'a> Copy<'a> {
     /// What concerns the copy as a whole; what concerns single tables is in the outcome.
     pub async fn run(mut self, slot: Option<u64>) -> Result<()> {
         self.outcome.failed.clear();
-        let mut analyzed = Vec::new();
+        let mut asked = Vec::new();
         let Snapshot { tables, excluded, .. } = self.snapshot;
         // Tables that came since then come by the stream.
         self.only_begun = slot.is_some() && self.ledger.has_schema(tables, excluded).await?;
+        let source = |error: Error| error.context("source");
+        let mut why = None;
         for round in 0.. {
-            let export =
-                Export::take(&self.source.url, slot).await.map_err(|error| error.context("source"))?;
-            let found = tables::find(&export.client, &self.patterns)
-                .await
-                .map_err(|error| error.context("source"))?;
-            if round == 0 && !self.only_begun && !self.outcome.schema {
-                self.schema(&export, &found).await?;
-                self.outcome.schema = true;
+            if round > MOST_ROUNDS {
+                return Err(why.unwrap_or_else(changed_again));
             }
-            if round == 0 {
-                analyzed.clone_from(&found.relations);
+            let export = Export::take(&self.source.url, slot).await.map_err(source)?;
+            let found = tables::find(&export.client, &self.patterns).await.map_err(source)?;
+            if !self.schema(&export, &found).await? {
+                continue;
             }
-            if self.snapshot.parts == Parts::Schema {
+            let first = asked.is_empty();
+            if first {
+                asked.clone_from(&found.asked);
+                self.progress.expect(found.tables.iter());
+            }
+            why = match self.snapshot.parts {
+                Parts::Schema => None,
+                Parts::Full | Parts::Data => self.rows(&export, found.tables, first).await?,
+            };
+            if why.is_none() {
                 break;
-            }
-            let left = self.rows(&export, found.tables, round).await?;
-            match left {
-                None => break,
-                Some(error) if round >= MOST_ROUNDS => return Err(error),
-                Some(_) => {}
             }
         }
         self.sequences().await?;
@@ -110,27 +112,34 @@ impl<'a> Copy<'a> {
         let failed = after::run(self.target, &self.ledger, settings, self.snapshot.workers.all).await;
         self.outcome.failed.extend(failed.map_err(|error| error.context("target"))?);
         if self.outcome.copied > 0 {
-            after::analyze(&self.ledger, &analyzed).await?;
+            after::analyze(&self.ledger, &asked).await?;
         }
         self.ledger.finish().await
     }
 
-    /// Makes the schema, where it is not there.
-    async fn schema(&self, export: &Export, found: &Found) -> Result<()> {
-        let SchemaSource::Dump(options) = &self.snapshot.schema else { return Ok(()) };
-        if self.snapshot.parts == Parts::Data {
-            return Ok(());
+    /// Makes the schema, where it is not there. False when it was changed meanwhile: another snapshot is needed.
+    async fn schema(&mut self, export: &Export, found: &Found) -> Result<bool> {
+        let SchemaSource::Dump(options) = &self.snapshot.schema else { return Ok(true) };
+        if self.only_begun || self.outcome.schema || self.snapshot.parts == Parts::Data {
+            return Ok(true);
         }
         let there = if options.clean { HashSet::new() } else { self.there(found).await? };
-        if !there.is_empty() && there.len() == found.relations.len() {
+        if !there.is_empty() && there.len() == found.asked.len() {
             tracing::debug!("all tables are at the target: the schema is not copied");
-            return Ok(());
+            self.outcome.schema = true;
+            return Ok(true);
         }
+        let held = hold::tables(&self.source.url, &self.patterns, found).await;
+        let Some(held) = held.map_err(|error| error.context("source"))? else {
+            tracing::info!("tables were changed just now: taking another snapshot");
+            return Ok(false);
+        };
         let mut selection = found.selection.clone();
         selection.tables.retain(|oid| !there.contains(oid));
         selection.without.extend(&there);
         let (url, id) = (&self.source.url, export.id.as_str());
         let made = schema::dump(url, &export.client, id, &selection, options).await?;
+        drop(held);
         for line in &made.left_out {
             tracing::warn!("left out: {line}");
         }
@@ -151,31 +160,29 @@ impl<'a> Copy<'a> {
             .map_err(|error| error.context("target"))?;
         wire.close().await;
         tracing::info!(tables = selection.tables.len(), "schema copied");
-        Ok(())
+        self.outcome.schema = true;
+        Ok(true)
     }
 
     /// The tables that the target has already.
     async fn there(&self, found: &Found) -> Result<HashSet<u32>> {
-        let schemas: Vec<&str> = found.relations.iter().map(|(schema, _)| schema.as_str()).collect();
-        let names: Vec<&str> = found.relations.iter().map(|(_, name)| name.as_str()).collect();
+        let schemas: Vec<&str> = found.asked.iter().map(|table| table.schema.as_str()).collect();
+        let names: Vec<&str> = found.asked.iter().map(|table| table.name.as_str()).collect();
         let sql = "select w.n from unnest($1::text[], $2::text[]) with ordinality w (schema, name, n) \
             join pg_catalog.pg_namespace s on s.nspname = w.schema \
             join pg_catalog.pg_class c on c.relnamespace = s.oid and c.relname = w.name";
         let rows = self.ledger.client().query(sql, &[&schemas, &names]).await.map_err(sql::of)?;
         let oid = |row: &tokio_postgres::Row| {
-            found.selection.tables.get(usize::try_from(row.get::<_, i64>(0)).ok()?.checked_sub(1)?).copied()
+            Some(found.asked.get(usize::try_from(row.get::<_, i64>(0)).ok()?.checked_sub(1)?)?.oid)
         };
         Ok(rows.iter().filter_map(oid).collect())
     }
 
     /// Copies what is not copied yet, under one snapshot. Answers why something is left for another one.
-    async fn rows(&mut self, export: &Export, tables: Vec<Table>, round: u32) -> Result<Option<Error>> {
-        let planned = self.planned(tables, round).await?;
+    async fn rows(&mut self, export: &Export, tables: Vec<Table>, first: bool) -> Result<Option<Error>> {
+        let planned = self.planned(tables, first).await?;
         if planned.is_empty() {
             return Ok(None);
-        }
-        if round == 0 {
-            self.progress.expect(planned.iter().map(|planned| &planned.table));
         }
         let planned = self.begin(planned, export).await?;
         let tables: Vec<Table> = planned.iter().map(|planned| planned.table.clone()).collect();
@@ -200,12 +207,11 @@ impl<'a> Copy<'a> {
             tracing::warn!("{error}: unfinished tables are copied from another snapshot");
             return Ok(Some(error));
         }
-        let changed = || Error::transient("tables were changed again and again while they were copied");
-        Ok((!done.aside.is_empty()).then(changed))
+        Ok((!done.aside.is_empty()).then(changed_again))
     }
 
     /// The tables to copy now.
-    async fn planned(&mut self, tables: Vec<Table>, round: u32) -> Result<Vec<Planned>> {
+    async fn planned(&mut self, tables: Vec<Table>, first: bool) -> Result<Vec<Planned>> {
         let failed: HashSet<String> = self.outcome.failed.iter().map(|(name, _)| name.clone()).collect();
         let open = |table: &Table| {
             !self.outcome.done.contains(&table.relation.oid) && !failed.contains(&table.relation.to_string())
@@ -230,10 +236,10 @@ impl<'a> Copy<'a> {
             };
             match verdict {
                 Verdict::Copy(one) => planned.push(*one),
-                Verdict::Done if round == 0 => self.outcome.before += 1,
+                Verdict::Done if first => self.outcome.before += 1,
                 Verdict::Done => {}
                 // Made after the schema was copied.
-                Verdict::Missing if round > 0 => {}
+                Verdict::Missing if !first => {}
                 Verdict::Missing => fail("the target has no such table: copy the schema as well".into()),
                 Verdict::Cannot(why) => fail(why),
             }
@@ -272,4 +278,8 @@ impl<'a> Copy<'a> {
         session.close().await;
         Ok(())
     }
+}
+
+fn changed_again() -> Error {
+    Error::transient("tables were changed again and again while they were copied")
 }
