@@ -3,6 +3,8 @@
 mod ddl;
 mod resume;
 mod rows;
+mod snapshot;
+mod snapshot_stream;
 mod stdout;
 mod target;
 mod tutorial;

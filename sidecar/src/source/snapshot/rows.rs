@@ -47,7 +47,7 @@ impl Reader {
         let Some(session) = &mut self.session else { return Err(Trouble::Table(out_of_order())) };
         let wire = &mut session.wire;
         let relation = &table.relation;
-        let sent = frontend::query(&table.copy_out(range, "text"), &mut wire.writer.buffer);
+        let sent = frontend::query(&table.copy_out(range, "text", None), &mut wire.writer.buffer);
         sent.map_err(|error| Trouble::Table(Error::fatal(error.to_string()).because(error)))?;
         wire.writer.flush().await.map_err(trouble)?;
         let (mut passed, mut piece, mut failed) = (Passed { rows: 0, bytes: 0 }, Piece::default(), None);

@@ -146,11 +146,17 @@ impl Table {
     }
 
     /// The COPY that reads a range.
-    pub fn copy_out(&self, range: Range, format: &str) -> String {
-        let upper = range.to.map(|to| format!(" and ctid < '({to},0)'::pg_catalog.tid")).unwrap_or_default();
-        let place = match (range.from, range.to) {
-            (0, None) => String::new(),
-            (from, _) => format!(" where ctid >= '({from},0)'::pg_catalog.tid{upper}"),
+    pub fn copy_out(&self, range: Range, format: &str, filter: Option<&str>) -> String {
+        let mut conditions = Vec::new();
+        if range.from > 0 || range.to.is_some() {
+            conditions.push(format!("ctid >= '({},0)'::pg_catalog.tid", range.from));
+        }
+        conditions.extend(range.to.map(|to| format!("ctid < '({to},0)'::pg_catalog.tid")));
+        conditions.extend(filter.map(|filter| format!("({filter})")));
+        let place = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" where {}", conditions.join(" and "))
         };
         format!(
             "copy (select {} from only {}{place}) to stdout (format {format})",

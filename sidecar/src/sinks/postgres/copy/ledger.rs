@@ -17,6 +17,7 @@ use crate::config::plan::Filter;
 use crate::error::{Error, Result};
 use crate::event::Lsn;
 use crate::pipeline::seen::Seen;
+use crate::postgres::relay::Passed;
 use crate::postgres::sql;
 use crate::sinks::postgres::session::Session;
 use crate::sinks::postgres::statement::literal;
@@ -239,6 +240,24 @@ impl Ledger {
             self.key(table)
         );
         self.client.batch_execute(&sql).await.map_err(sql::of)
+    }
+
+    /// The SQL that notes that all rows of a table were replaced.
+    pub(super) fn replaced(&self, table: &Table, view: &str, end: Lsn, passed: Passed) -> String {
+        let Origin { system, database } = &self.origin;
+        format!(
+            "insert into pgstream_sink.copies (system_identifier, database, oid, name, view, lsn, rows, bytes, complete) \
+             values ({}, {}, {}, {}, {}, '{end}', {}, {}, true) on conflict (system_identifier, database, oid) do update set \
+             name = excluded.name, view = excluded.view, lsn = excluded.lsn, ranges = '{{}}', rows = excluded.rows, \
+             bytes = excluded.bytes, complete = true, updated_at = pg_catalog.clock_timestamp()",
+            literal(system),
+            literal(database),
+            table.relation.oid,
+            literal(&table.relation.to_string()),
+            literal(view),
+            passed.rows,
+            passed.bytes
+        )
     }
 
     /// Forgets those tables: they are made anew.

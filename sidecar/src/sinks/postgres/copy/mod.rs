@@ -12,6 +12,7 @@
 mod after;
 pub mod ledger;
 mod plan;
+mod replace;
 mod worker;
 
 use std::collections::HashSet;
@@ -192,6 +193,7 @@ impl<'a> Copy<'a> {
             source: self.source.url.clone(),
             target: self.target.clone(),
             snapshot: export.handed(),
+            end: export.view.end,
             tables: planned.into_iter().map(|planned| (planned.table.relation.oid, planned)).collect(),
             ledger: Arc::clone(&self.ledger),
             progress: Arc::clone(&self.progress),
@@ -221,6 +223,7 @@ impl<'a> Copy<'a> {
             repeat: self.snapshot.repeat,
             exact: self.snapshot.parts == Parts::Full,
             on_conflict: self.target.on_conflict,
+            filter: None,
         };
         let copied = self.ledger.copied().await?;
         if self.only_begun {

@@ -24,6 +24,8 @@ pub(crate) struct Planned {
     merge: Option<Merge>,
     /// What removes the rows of an earlier attempt.
     pub(super) remove: Option<String>,
+    /// Only rows that meet this are copied.
+    pub(super) filter: Option<String>,
 }
 
 /// How copied rows meet rows that are there.
@@ -52,6 +54,8 @@ pub(super) struct Rules {
     /// The target's table must have exactly the columns of the source's: it was made by us.
     pub(super) exact: bool,
     pub(super) on_conflict: OnConflict,
+    /// Only rows that meet this condition are copied.
+    pub(super) filter: Option<String>,
 }
 
 /// Tables of the target by name, in the order of the question.
@@ -162,7 +166,15 @@ async fn one(
     let same = |(column, declared): (&str, &String)| target.columns.get(column) == Some(declared);
     let binary = table.binary && names().zip(&table.type_names).all(same);
     let columns = names().map(ident).collect();
-    Ok(Verdict::Copy(Box::new(Planned { table: table.clone(), name, columns, binary, merge, remove })))
+    Ok(Verdict::Copy(Box::new(Planned {
+        table: table.clone(),
+        name,
+        columns,
+        binary,
+        merge,
+        remove,
+        filter: rules.filter.clone(),
+    })))
 }
 
 const REMEDY: &str = "its definition is not that of the source; start with --reset to make it anew";
@@ -170,7 +182,13 @@ const REMEDY: &str = "its definition is not that of the source; start with --res
 impl Planned {
     /// The COPY that reads a range.
     pub(super) fn out(&self, range: Range) -> String {
-        self.table.copy_out(range, self.format())
+        self.table.copy_out(range, self.format(), self.filter.as_deref())
+    }
+
+    /// Removes what the target has, or of that what the filter chooses.
+    pub(super) fn delete(&self) -> String {
+        let place = self.filter.as_ref().map(|filter| format!(" where ({filter})")).unwrap_or_default();
+        format!("delete from only {}{place}", self.name)
     }
 
     /// Opens the target's transaction.

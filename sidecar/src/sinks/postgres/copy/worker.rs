@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::plan::Planned;
 use crate::config::plan::{DisableTriggers, PostgresTarget};
 use crate::error::{Error, Kind, Result};
+use crate::event::Lsn;
 use crate::postgres::conninfo::ConnInfo;
 use crate::postgres::relay::{self, Passed, Side};
 use crate::postgres::wire::{Purpose, Wire};
@@ -30,6 +31,8 @@ pub(super) struct Job {
     pub(super) source: ConnInfo,
     pub(super) target: PostgresTarget,
     pub(super) snapshot: Handed,
+    /// Nothing that the snapshot sees commits at or after this.
+    pub(super) end: Lsn,
     /// By oid at the source.
     pub(super) tables: HashMap<u32, Planned>,
     pub(super) ledger: Arc<Ledger>,
@@ -43,9 +46,9 @@ pub(super) struct Worker {
 }
 
 /// The sessions of a worker.
-struct Sessions {
-    source: Session,
-    target: Wire,
+pub(super) struct Sessions {
+    pub(super) source: Session,
+    pub(super) target: Wire,
 }
 
 impl Worker {
@@ -63,6 +66,7 @@ impl Copier for Worker {
             None => self.sessions.insert(Sessions::open(&job).await?),
         };
         open.source.enter(&job.snapshot, table).await?;
+        open.target.simple_query(&planned.begin()).await.map_err(at_target)?;
         let passed = open.rows(&job, planned, range).await?;
         let note = job.ledger.range(table, range.number, passed.rows, passed.bytes);
         let end = format!("{}{note}; commit", planned.finish());
@@ -100,20 +104,19 @@ impl Job {
 }
 
 impl Sessions {
-    async fn open(job: &Job) -> std::result::Result<Self, Trouble> {
+    pub(super) async fn open(job: &Job) -> std::result::Result<Self, Trouble> {
         let source = Session::open(&job.source).await.map_err(trouble)?;
         let target = target(&job.target).await.map_err(at_target)?;
         Ok(Self { source, target })
     }
 
-    /// Passes the rows of a range on, within a transaction of the target that is left open.
-    async fn rows(
+    /// Passes the rows of a range on, within the target's transaction, which is left open.
+    pub(super) async fn rows(
         &mut self,
         job: &Job,
         planned: &Planned,
         range: Range,
     ) -> std::result::Result<Passed, Trouble> {
-        self.target.simple_query(&planned.begin()).await.map_err(at_target)?;
         let seen = |bytes| job.progress.passed(&planned.table, bytes);
         let (source, target) = (&mut self.source.wire, &mut self.target);
         let side = match relay::copy(source, &planned.out(range), target, &planned.into(), seen).await {
@@ -130,7 +133,7 @@ impl Sessions {
         Err(trouble)
     }
 
-    async fn roll_back(&mut self) -> std::result::Result<(), Trouble> {
+    pub(super) async fn roll_back(&mut self) -> std::result::Result<(), Trouble> {
         self.source.wire.simple_query("rollback").await.map_err(trouble)?;
         self.target.simple_query("rollback").await.map_err(at_target)?;
         Ok(())
@@ -152,13 +155,13 @@ pub(super) async fn target(target: &PostgresTarget) -> Result<Wire> {
     Ok(wire)
 }
 
-fn at_target(error: Error) -> Trouble {
+pub(super) fn at_target(error: Error) -> Trouble {
     match error.kind() {
         Kind::Transient => Trouble::Connection(error.context("target")),
         _ => Trouble::Table(error.context("target")),
     }
 }
 
-fn unplanned(table: &Table) -> Error {
+pub(super) fn unplanned(table: &Table) -> Error {
     Error::fatal(format!("{} is not among the tables to copy", table.relation))
 }
