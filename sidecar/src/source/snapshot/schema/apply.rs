@@ -30,6 +30,7 @@ pub async fn apply_before(
     if options.clean {
         warnings.extend(clean::drop_selected(wire, schema).await?);
     }
+    fit::leave_existing(wire, schema).await?;
     let (roles, more) = fit::prepare(wire, schema, options).await?;
     warnings.extend(more);
     let roles = roles.into_iter().map(|Statement { name, sql }| (String::new(), name, sql));

@@ -32,8 +32,8 @@ struct Target {
     foreign: HashSet<String>,
 }
 
-/// Adapts `schema` to the target that `wire` is a session of, and returns warnings for people. Needed once before its entries are run;
-/// [`super::apply_before`] does it.
+/// Adapts `schema` to the target that `wire` is a session of, and returns warnings for people. Needed once before its entries are run:
+/// [`super::apply_before`] does it, this is for a copy that goes on with `schema.after`.
 ///
 /// # Errors
 /// Fatal: roles are to be copied and this login may not make them. Else those of the session.
@@ -51,7 +51,6 @@ pub(super) async fn prepare(
     let mut target = Target::read(wire, options).await?;
     let mut warnings = Warnings::default();
     let statements = roles(schema, &mut target, options, &mut warnings)?;
-    leave_existing(wire, schema).await?;
     let mut gone = HashSet::new();
     for entry in schema.before.iter_mut().chain(&mut schema.after) {
         // A policy or event trigger that cannot be made takes its comment along.
@@ -110,7 +109,7 @@ fn roles(
 }
 
 /// Objects that are only needed by what is copied, and there already (from an earlier copy of another table), are left as they are.
-async fn leave_existing(wire: &mut Wire, schema: &mut Schema) -> Result<()> {
+pub(super) async fn leave_existing(wire: &mut Wire, schema: &mut Schema) -> Result<()> {
     let mut queries = Vec::new();
     for entry in schema.before.iter_mut().filter(|entry| !entry.own) {
         for kind in ["FUNCTION", "PROCEDURE", "AGGREGATE"] {
