@@ -64,6 +64,11 @@ impl<'a> Copy<'a> {
         let patterns = Patterns::new(snapshot)?;
         let at_source = sql::connect(&source.url).await.map_err(|error| error.context("source"))?;
         let origin = Origin::of(&at_source).await.map_err(|error| error.context("source"))?;
+        if let SchemaSource::Dump(options) = &snapshot.schema {
+            if options.create_database && schema::create_database(&at_source, &target.url).await? {
+                tracing::info!(database = %target.url.dbname, "database created");
+            }
+        }
         let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
         let ledger = Ledger::open(client, origin).await.map_err(|error| error.context("target"))?;
         let ledger = Arc::new(ledger);
@@ -139,15 +144,22 @@ impl<'a> Copy<'a> {
         selection.tables.retain(|oid| !there.contains(oid));
         selection.without.extend(&there);
         let (url, id) = (&self.source.url, export.id.as_str());
-        let made = schema::dump(url, &export.client, id, &selection, options).await?;
+        let mut made = schema::dump(url, &export.client, id, &selection, options)
+            .await
+            .map_err(|error| error.context("source"))?;
         drop(held);
         for line in &made.left_out {
             tracing::warn!("left out: {line}");
         }
         let mut wire =
             Wire::connect(&self.target.url, Purpose::Sql).await.map_err(|error| error.context("target"))?;
+        let target = |error: Error| error.context("target");
+        let mut warnings = schema::create_tablespaces(self.ledger.client(), &made).await.map_err(target)?;
         wire.simple_query("begin").await?;
-        schema::apply_before(&mut wire, &made, options).await.map_err(|error| error.context("target"))?;
+        warnings.extend(schema::apply_before(&mut wire, &mut made, options).await.map_err(target)?);
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
         let forget = self.ledger.forget(&selection.tables);
         let note = self.ledger.schema_made(
             &self.snapshot.tables,
