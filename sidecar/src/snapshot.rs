@@ -62,7 +62,7 @@ pub async fn copy(plan: &Plan, slot: Option<u64>, progress: Arc<Progress>) -> Re
     let Some(snapshot) = &plan.snapshot else { return Ok(Outcome::default()) };
     let Some(url) = &snapshot.recorder else { return copy_unrecorded(plan, snapshot, slot, progress).await };
     let recorder = |error: Error| error.context("snapshot recorder");
-    let requests = match Requests::begin(url, &snapshot.tables).await {
+    let requests = match Requests::begin(url, &snapshot.tables, snapshot.repeat).await {
         Ok(requests) => requests,
         // Where a stream follows, the record is for people; a login that may only read can do without.
         Err(error) if slot.is_some() && error.code() == Some("42501") => {
@@ -147,6 +147,7 @@ async fn events(
         confirmed: Lsn::ZERO,
     };
     let mut sink = Sink::open(&plan.target, &nowhere).await.map_err(|error| error.context("target"))?;
+    export.settle().await.map_err(source)?;
     let (runs_in, runs_out) = bounded(CHANNEL_BYTES);
     let mut outcome = Outcome::default();
     outcome.seen.schema(patterns, export.view.clone());

@@ -33,7 +33,9 @@ const TABLE: &str = "tables/0005_snapshot_requests.sql";
 const TAKE: &str = "with known as (update pgstream.snapshot_requests set status = 'in progress', updated_at = now(), errors = null \
         where schema_name = $1 and table_names = $2 and status in ('requested', 'in progress', 'failed') returning req_id), \
     made as (insert into pgstream.snapshot_requests (schema_name, table_names, created_at, updated_at, status) \
-        select $1, $2, now(), now(), 'in progress' where not exists (select from known) returning req_id) \
+        select $1, $2, now(), now(), 'in progress' where not exists (select from known) and ($3 or not exists ( \
+            select from pgstream.snapshot_requests where schema_name = $1 and table_names = $2 and status = 'completed')) \
+        returning req_id) \
     select req_id from known union all select req_id from made";
 
 const PROGRESS: &str =
@@ -58,7 +60,9 @@ fn by_schema(tables: &[String]) -> Result<BTreeMap<String, Vec<String>>> {
 
 impl Requests {
     /// Notes that a copy of those tables begins. Makes the table where it is missing.
-    pub async fn begin(url: &ConnInfo, tables: &[String]) -> Result<Self> {
+    ///
+    /// A request that is completed is not made again, unless `repeat` asks for it.
+    pub async fn begin(url: &ConnInfo, tables: &[String], repeat: bool) -> Result<Self> {
         let client = sql::connect(url).await?;
         let there = "select pg_catalog.to_regclass('pgstream.snapshot_requests') is not null \
             and exists (select from pg_catalog.pg_attribute where attrelid = pg_catalog.to_regclass('pgstream.snapshot_requests') \
@@ -68,7 +72,7 @@ impl Requests {
         }
         let mut ids = Vec::new();
         for (schema, tables) in by_schema(tables)? {
-            let rows = client.query(TAKE, &[&schema, &tables]).await.map_err(sql::of)?;
+            let rows = client.query(TAKE, &[&schema, &tables, &repeat]).await.map_err(sql::of)?;
             ids.extend(rows.iter().map(|row| row.get::<_, i32>(0)));
         }
         Ok(Self { url: url.clone(), client, ids })
@@ -76,6 +80,9 @@ impl Requests {
 
     /// Notes how far the copy is. Answers whether it is still wanted.
     pub async fn progress(&self, totals: Totals) -> Result<bool> {
+        if self.ids.is_empty() {
+            return Ok(true);
+        }
         let [rows, bytes, expected] = numbers(totals);
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&self.ids, &rows, &bytes, &expected];
         let noted = self.client.execute(PROGRESS, &values).await.map_err(sql::of)?;

@@ -141,6 +141,9 @@ impl<'a> Copy<'a> {
             return Ok(false);
         };
         let mut selection = found.selection.clone();
+        // What cannot be read is said with its rows.
+        let unreadable = found.asked.iter().filter(|table| !table.readable).map(|table| table.oid);
+        let there: HashSet<u32> = there.into_iter().chain(unreadable).collect();
         selection.tables.retain(|oid| !there.contains(oid));
         selection.without.extend(&there);
         let (url, id) = (&self.source.url, export.id.as_str());
@@ -197,6 +200,7 @@ impl<'a> Copy<'a> {
         if planned.is_empty() {
             return Ok(None);
         }
+        export.settle().await.map_err(|error| error.context("source"))?;
         let planned = self.begin(planned, export).await?;
         let tables: Vec<Table> = planned.iter().map(|planned| planned.table.clone()).collect();
         let Snapshot { range, workers, .. } = self.snapshot;
