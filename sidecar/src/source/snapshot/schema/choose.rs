@@ -193,9 +193,11 @@ impl<'a> Chooser<'a> {
             return self.is_wanted(item).then_some(true);
         }
         let owners = self.owners(item)?;
-        if owners.is_empty() {
-            // A user mapping names its server only in its text.
-            return self.selection.whole.then_some(true);
+        if !owners.iter().any(|id| self.by_id.contains_key(id)) {
+            // A user mapping names its server only in its text; the schema public is in no archive unless it was changed.
+            let schema = item.tag.strip_prefix("SCHEMA ").map(|name| name.trim_matches('"'));
+            let wanted = schema.is_some_and(|name| self.selection.schemas.iter().any(|schema| schema == name));
+            return (self.selection.whole || wanted).then_some(true);
         }
         owners.iter().filter_map(|id| self.chosen.get(id)).copied().reduce(|one, other| one || other)
     }
