@@ -173,7 +173,7 @@ async fn schema_events(export: &Export, found: &Found, out: &Sender<Run>) -> Res
     }
     let bytes = documents.iter().map(|(_, row)| row.size()).sum();
     let events = rows::transaction(documents, export.view.end);
-    out.send(Run { events, urgent: false }, bytes).await.map_err(|_| Error::stopped())
+    out.send(Run { events, ..Run::default() }, bytes).await.map_err(|_| Error::stopped())
 }
 
 /// Reads all rows. The snapshot ends with this task.

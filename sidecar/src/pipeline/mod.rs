@@ -22,6 +22,8 @@ use crate::event::Event;
 pub struct Run {
     /// The events.
     pub events: Vec<Event>,
+    /// Versions of schemas that they log; with the later events of the same transactions, or before those.
+    pub logged: Vec<capture::Logged>,
     /// The source waits for our position (it is shutting down, or near its timeout).
     pub urgent: bool,
 }
