@@ -196,7 +196,8 @@ impl<'a> Chooser<'a> {
         if !owners.iter().any(|id| self.by_id.contains_key(id)) {
             // A user mapping names its server only in its text; the schema public is in no archive unless it was changed.
             let schema = item.tag.strip_prefix("SCHEMA ").map(|name| name.trim_matches('"'));
-            let wanted = schema.is_some_and(|name| self.selection.schemas.iter().any(|schema| schema == name));
+            let wanted =
+                schema.is_some_and(|name| self.selection.schemas.iter().any(|schema| schema == name));
             return (self.selection.whole || wanted).then_some(true);
         }
         owners.iter().filter_map(|id| self.chosen.get(id)).copied().reduce(|one, other| one || other)
