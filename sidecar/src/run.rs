@@ -34,7 +34,7 @@ use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
 use crate::retry::{self, Attempts};
 use crate::sinks::Sink;
-use crate::snapshot;
+use crate::snapshot::{self, live::Live};
 use crate::source;
 use crate::source::slot::{self, Frame, Identity, Records, Slot};
 use crate::source::snapshot::progress::Progress;
@@ -62,6 +62,7 @@ where
 /// # Errors
 /// Fatal or rejected ones at once; transient ones when they do not pass (see [`Attempts`]).
 pub async fn run(plan: Plan, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    let plan = Arc::new(plan);
     let filter = Filter::new(&plan.filter)?;
     let (stopper, stopped) = watch::channel(false);
     background(async move {
@@ -94,7 +95,7 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()> + Send + 'static) ->
 
 /// One connection's life.
 async fn stream(
-    plan: &Plan,
+    plan: &Arc<Plan>,
     filter: &Filter,
     copied: &mut Option<Seen>,
     stop: watch::Receiver<bool>,
@@ -124,7 +125,9 @@ async fn stream(
     let stages =
         background(decode_and_filter(frames_out, runs_in, Stages { capture, seen, filter: filter.clone() }));
 
+    let next_xid = slot::next_xid(&client, &identity.slot).await.map_err(|error| error.context("source"))?;
     let delivery = Delivery {
+        live: Live::new(plan, &identity.slot, next_xid),
         batches: Batcher::new(runs_out, limits(&plan.target)),
         checkpoint,
         records,
@@ -160,7 +163,7 @@ async fn copy(
     mut stop: watch::Receiver<bool>,
 ) -> Result<Seen> {
     let slot = slot::next_xid(client, &identity.slot).await.map_err(|error| error.context("source"))?;
-    let progress = Arc::new(Progress::new(plan.snapshot.as_ref().is_some_and(|snapshot| snapshot.bars)));
+    let progress = Arc::new(Progress::new(plan.snapshot.bars));
     let outcome = tokio::select! {
         outcome = snapshot::copy(plan, Some(slot), Arc::clone(&progress)) => outcome,
         _ = stop.wait_for(|stop| *stop) => Err(Error::stopped()),
@@ -251,7 +254,8 @@ async fn decode_and_filter(
             }
             next = if bytes < RUN_BYTES { frames.try_receive() } else { None };
         }
-        if run.events.is_empty() {
+        run.requested = stages.capture.requested();
+        if run.events.is_empty() && !run.requested {
             continue;
         }
         run.logged = stages.capture.logged();
@@ -264,6 +268,7 @@ async fn decode_and_filter(
 
 /// The last stage: batches into the sink, progress into the checkpoint, sequences now and then.
 struct Delivery {
+    live: Live,
     batches: Batcher,
     checkpoint: Checkpoint,
     records: Records,
@@ -281,6 +286,7 @@ impl Delivery {
                 self.checkpoint.unstored().map(|_| self.checkpoint.deadline()),
                 self.sequences_due,
                 self.records.due(),
+                self.live.due(),
             ];
             let next = match due.into_iter().flatten().min() {
                 Some(due) => tokio::time::timeout_at(due, self.batches.next()).await,
@@ -299,10 +305,14 @@ impl Delivery {
     }
 
     async fn write(&mut self, sink: &mut Sink, gathered: Gathered) -> Result<()> {
-        let Gathered { batch, rooms, passed, urgent } = gathered;
+        let Gathered { batch, rooms, passed, requested, urgent } = gathered;
         let end = batch.end;
         let changes = batch.events.len() > 1;
         self.records.note(&self.source, &passed).await?;
+        if requested {
+            self.live.wake();
+        }
+        let batch = self.live.admit(sink, batch).await?;
         sink.write(batch).await.map_err(|error| error.context("target"))?;
         drop(rooms);
         if !passed.is_empty() {
@@ -330,6 +340,9 @@ impl Delivery {
     async fn when_due(&mut self, sink: &mut Sink) -> Result<()> {
         if self.sequences_due.is_some_and(|due| due <= Instant::now()) {
             self.sequences(sink).await?;
+        }
+        if self.live.due().is_some_and(|due| due <= Instant::now()) {
+            self.live.turn(sink, self.checkpoint.pending()).await?;
         }
         if self.records.due().is_some_and(|due| due <= Instant::now()) {
             self.look(sink).await?;

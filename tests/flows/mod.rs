@@ -5,6 +5,7 @@ mod records;
 mod resume;
 mod rows;
 mod snapshot;
+mod snapshot_live;
 mod snapshot_stream;
 mod stdout;
 mod target;

@@ -45,6 +45,8 @@ pub struct Gathered {
     pub rooms: Vec<OwnedSemaphorePermit>,
     /// Versions of schemas, of transactions that end in the batch.
     pub passed: Vec<PassedVersion>,
+    /// A copy was asked for, or taken back.
+    pub requested: bool,
     /// The source waits.
     pub urgent: bool,
 }
@@ -62,6 +64,7 @@ impl Batcher {
         while let Some(held) = next {
             gathered.rooms.extend(held.room);
             gathered.urgent |= held.item.urgent;
+            gathered.requested |= held.item.requested;
             self.logged.extend(held.item.logged);
             for event in held.item.events {
                 bytes += event.size();

@@ -33,17 +33,23 @@ pub struct Capture {
     schema_log: bool,
     commit: Lsn,
     logged: Vec<Logged>,
+    requested: bool,
 }
 
 impl Capture {
     /// `schema_log`: whether the sink takes rows of that table.
     pub fn new(schema_log: bool) -> Self {
-        Self { schema_log, commit: Lsn::ZERO, logged: Vec::new() }
+        Self { schema_log, commit: Lsn::ZERO, logged: Vec::new(), requested: false }
     }
 
     /// The versions logged by the events since the last call.
     pub fn logged(&mut self) -> Vec<Logged> {
         std::mem::take(&mut self.logged)
+    }
+
+    /// Whether a copy was requested since the last call.
+    pub fn requested(&mut self) -> bool {
+        std::mem::take(&mut self.requested)
     }
 
     /// One event in, at most one out.
@@ -62,6 +68,12 @@ impl Capture {
     }
 
     fn own(&mut self, change: Change) -> Result<Option<Event>> {
+        if &*change.relation.name == "snapshot_requests" {
+            if let RowChange::Insert { new } | RowChange::Update { new, .. } = &change.row {
+                let row = Row { relation: &change.relation, tuple: new };
+                self.requested |= row.text("status") == Some("requested");
+            }
+        }
         let RowChange::Insert { new } = &change.row else { return Ok(None) };
         Ok(match (&*change.relation.schema, &*change.relation.name) {
             ("pgstream", "ddl_log") => Some(Event::Ddl(Arc::new(ddl(&change, new)?))),

@@ -59,6 +59,11 @@ impl Checkpoint {
         self.confirmed
     }
 
+    /// Everything before it is durable at the sink.
+    pub fn pending(&self) -> Lsn {
+        self.pending
+    }
+
     /// The position to store at the sink, when there is one that it does not know yet.
     pub fn unstored(&self) -> Option<Lsn> {
         (self.pending > self.confirmed).then_some(self.pending)

@@ -13,7 +13,7 @@ use serde_json::{json, Value as Json};
 use tokio_postgres::Client;
 
 use super::progress::Totals;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::install;
 use crate::pipeline::filter::Filter;
 use crate::postgres::conninfo::ConnInfo;
@@ -58,7 +58,43 @@ fn by_schema(tables: &[String]) -> Result<BTreeMap<String, Vec<String>>> {
     Ok(schemas)
 }
 
+/// A request that a running stream has taken up.
+pub struct Asked {
+    /// Its record.
+    pub requests: Requests,
+    /// Patterns of the tables it means.
+    pub tables: Vec<String>,
+    /// Only rows that meet this condition.
+    pub filter: Option<String>,
+}
+
+/// The oldest request that waits for this slot or for any, or that this slot was at when it was interrupted.
+const NEXT: &str = "update pgstream.snapshot_requests set status = 'in progress', slot_name = $1, updated_at = now(), errors = null \
+    where req_id = (select req_id from pgstream.snapshot_requests \
+        where status = 'requested' and (slot_name is null or slot_name = $1) or status = 'in progress' and slot_name = $1 \
+        order by req_id limit 1 for update skip locked) \
+    returning req_id, coalesce(schema_name, 'public'), coalesce(table_names, '{*}'), row_filter";
+
 impl Requests {
+    /// Takes up the next request. `None`: there is none, or this login may not answer any.
+    pub async fn take(url: &ConnInfo, slot: &str) -> Result<Option<Asked>> {
+        let client = sql::connect(url).await.map_err(|error| error.context("source"))?;
+        let row = match client.query_opt(NEXT, &[&slot]).await.map_err(sql::of) {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == Kind::Transient => return Err(error.context("source")),
+            Err(error) => {
+                tracing::debug!(%error, "requests for copies are not answered");
+                return Ok(None);
+            }
+        };
+        let (schema, tables): (String, Vec<String>) = (row.get(1), row.get(2));
+        let part = |name: &str| if name == "*" { name.to_owned() } else { sql::ident(name) };
+        let tables = tables.iter().map(|table| format!("{}.{}", part(&schema), part(table))).collect();
+        let requests = Self { url: url.clone(), client, ids: vec![row.get(0)] };
+        Ok(Some(Asked { requests, tables, filter: row.get(3) }))
+    }
+
     /// Notes that a copy of those tables begins. Makes the table where it is missing.
     ///
     /// A request that is completed is not made again, unless `repeat` asks for it.

@@ -67,6 +67,13 @@ pub struct Found {
 }
 
 impl Found {
+    /// Leaves out all tables but those.
+    pub fn keep(&mut self, oids: &std::collections::HashSet<u32>) {
+        self.tables.retain(|table| oids.contains(&table.relation.oid));
+        self.asked.retain(|table| oids.contains(&table.oid));
+        self.selection.tables.retain(|oid| oids.contains(oid));
+    }
+
     /// Whether the same tables were found in the same form: sizes do not matter.
     pub fn is_as(&self, other: &Self) -> bool {
         let form = |table: &Table| Table { pages: 0, bytes: 0, ..table.clone() };
