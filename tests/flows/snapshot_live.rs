@@ -107,7 +107,7 @@ fn a_request_can_be_taken_back_or_fail_without_harm() {
     let mut lock = stream.target.session();
     lock.execute("begin; lock table t in share row exclusive mode");
     let request = stream.source.value("select pgstream.request_snapshot('{t}')");
-    let waits = "select count(*) > 0 from pg_locks where not granted and relation = 't'::regclass";
+    let waits = "exists (select from pg_locks where not granted and relation = 't'::regclass)";
     let mut there = stream.target.session();
     wait_until("the copy waits at the target", LONG, || there.holds(waits).then_some(()));
     assert_eq!(stream.source.value(&format!("select pgstream.cancel_snapshot({request})")), "t");

@@ -158,7 +158,7 @@ mod tests {
             Run {
                 events: vec![begin(), commit(5), begin(), commit(9), begin()],
                 logged: vec![logged(1, 3), logged(2, 7), logged(3, 12)],
-                urgent: false,
+                ..Run::default()
             },
             Run { events: vec![commit(14)], ..Run::default() },
         ];

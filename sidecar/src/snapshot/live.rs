@@ -57,7 +57,7 @@ pub struct Live {
 enum State {
     Idle,
     Preparing(Work, JoinHandle<Result<Prepared>>),
-    Ready(Work, Prepared),
+    Ready(Work, Box<Prepared>),
     Copying(Work, View, JoinHandle<Result<Outcome>>),
 }
 
@@ -137,7 +137,7 @@ impl Live {
             State::Idle => {}
             State::Preparing(work, task) if task.is_finished() => self.prepared(work, task).await?,
             State::Ready(work, prepared) if prepared.export.view.end <= reached => {
-                self.begin(sink, work, prepared).await?
+                self.begin(sink, work, *prepared).await?
             }
             State::Copying(work, view, task) if task.is_finished() => {
                 self.copied(work, view, flat(task.await)).await?
@@ -244,7 +244,7 @@ impl Live {
         let found = match tables::find(&client, &patterns).await {
             Ok(found) => found,
             Err(error) if error.kind() == Kind::Transient => return Err(error),
-            Err(error) => return self.failed(work, vec![("snapshot".to_owned(), error)]).await,
+            Err(error) => return self.end(work, vec![("snapshot".to_owned(), error)]).await,
         };
         work.tables = found.selection.tables.iter().copied().collect();
         let (after, target, meant) = (self.next_xid, self.plan.target.clone(), work.tables.clone());
@@ -265,7 +265,7 @@ impl Live {
 
     async fn prepared(&mut self, work: Work, task: JoinHandle<Result<Prepared>>) -> Result<()> {
         let prepared = flat(task.await).map_err(|error| error.context("source"))?;
-        self.state = State::Ready(work, prepared);
+        self.state = State::Ready(work, Box::new(prepared));
         Ok(())
     }
 
@@ -294,7 +294,7 @@ impl Live {
     async fn finish(&mut self, sink: &mut Sink) -> Result<()> {
         loop {
             match std::mem::replace(&mut self.state, State::Idle) {
-                State::Ready(work, prepared) => self.begin(sink, work, prepared).await?,
+                State::Ready(work, prepared) => self.begin(sink, work, *prepared).await?,
                 State::Copying(work, view, mut task) => {
                     if let Ok(ended) = tokio::time::timeout(NOTE_EVERY, &mut task).await {
                         return self.copied(work, view, flat(ended)).await;
@@ -319,25 +319,22 @@ impl Live {
                 tracing::info!("{error}: copying from another snapshot");
                 return self.prepare(work).await;
             }
-            Err(error) => return self.failed(work, vec![("snapshot".to_owned(), error)]).await,
+            Err(error) => return self.end(work, vec![("snapshot".to_owned(), error)]).await,
         };
         for oid in &outcome.done {
             if work.filter.is_none() {
                 self.seen.table(*oid, view.clone());
             }
         }
-        let totals = work.progress.totals();
-        tracing::info!(
-            tables = outcome.done.len(),
-            rows = totals.rows,
-            bytes = totals.bytes,
-            "copied as requested"
-        );
-        self.failed(work, outcome.failed).await
+        if !outcome.done.is_empty() {
+            let totals = work.progress.totals();
+            tracing::info!(tables = outcome.done.len(), rows = totals.rows, "copied as requested");
+        }
+        self.end(work, outcome.failed).await
     }
 
     /// Ends a request, as completed when nothing failed.
-    async fn failed(&mut self, work: Work, failed: Vec<(String, Error)>) -> Result<()> {
+    async fn end(&mut self, work: Work, failed: Vec<(String, Error)>) -> Result<()> {
         self.woken = true;
         for (what, error) in &failed {
             tracing::error!("requested copy of {what}: {error}");

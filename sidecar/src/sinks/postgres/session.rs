@@ -22,7 +22,8 @@ const MOST_PARSED: usize = 4096;
 pub(super) const SETTINGS: &str = "select pg_catalog.set_config(s.name, v.value, false) from (values
     ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
     ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('search_path', 'pg_catalog'), ('row_security', 'off'),
-    ('default_transaction_isolation', 'read committed'), ('standard_conforming_strings', 'on'), ('jit', 'off'))
+    ('default_transaction_isolation', 'read committed'), ('standard_conforming_strings', 'on'), ('jit', 'off'),
+    ('client_connection_check_interval', '1s'))
     v (name, value) join pg_catalog.pg_settings s using (name)";
 
 /// Turns triggers and foreign keys off.

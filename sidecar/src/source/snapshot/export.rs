@@ -34,7 +34,8 @@ pub struct Export {
 /// Settings of every session that reads for a copy: nothing cuts it short, and rows that a policy hides are an error.
 pub const READ_SETTINGS: &str = "select pg_catalog.set_config(s.name, v.value, false) from (values
     ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
-    ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('row_security', 'off'), ('DateStyle', 'ISO'))
+    ('idle_session_timeout', '0'), ('transaction_timeout', '0'), ('row_security', 'off'), ('DateStyle', 'ISO'),
+    ('client_connection_check_interval', '1s'))
     v (name, value) join pg_catalog.pg_settings s using (name)";
 
 const EXPORT: &str = "select pg_catalog.pg_export_snapshot(), pg_catalog.pg_current_snapshot()::text, (case \

@@ -1,7 +1,7 @@
 //! Who copies what next: the tables of a copy cut into ranges of pages.
 //!
 //! ```text
-//! table   [0, 1000) [1000, 2000) ... [n, end)      next() hands out, done() and again() take back
+//! table   [0, 1000) [1000, 2000) ... [n, end)      hand_out() hands out, done() and again() take back
 //! ```
 //!
 //! Sans-I/O. The largest table comes first, so that no worker is left alone with it at the end. The last range has no upper bound: the
@@ -84,7 +84,7 @@ impl Ranges {
     }
 
     /// The next range that the limits allow.
-    pub fn next(&mut self) -> Next {
+    pub fn hand_out(&mut self) -> Next {
         let mut busy: Vec<(&str, usize)> = Vec::new();
         for table in self.tables.iter().filter(|table| table.open > 0) {
             match busy.iter_mut().find(|(schema, _)| *schema == &*table.schema) {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     fn all(ranges: &mut Ranges) -> Vec<Range> {
-        std::iter::from_fn(|| match ranges.next() {
+        std::iter::from_fn(|| match ranges.hand_out() {
             Next::Range(range) => Some(range),
             Next::Wait | Next::Nothing => None,
         })
@@ -227,7 +227,7 @@ mod tests {
         let mut ranges = Ranges::new(&tables, RangeSize::Pages(10), workers(1, 2, 3), true);
         let first = all(&mut ranges);
         assert_eq!(first.iter().map(|range| range.table).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1]);
-        assert_eq!(ranges.next(), Next::Wait);
+        assert_eq!(ranges.hand_out(), Next::Wait);
         let mut ranges = Ranges::new(&tables, RangeSize::Pages(1000), workers(2, 2, 3), true);
         assert_eq!(all(&mut ranges).iter().map(|range| range.table).collect::<Vec<_>>(), [0, 1, 3]);
     }
@@ -238,7 +238,7 @@ mod tests {
         let open = all(&mut ranges);
         ranges.close(open[0]);
         assert!(!ranges.done(open[1]) && ranges.complete().next().is_none());
-        assert_eq!(ranges.next(), Next::Nothing);
+        assert_eq!(ranges.hand_out(), Next::Nothing);
     }
 
     proptest! {
@@ -248,7 +248,7 @@ mod tests {
             let mut ranges = Ranges::new(&[table("a", pages)], RangeSize::Pages(step), workers(1, 1, 3), true);
             let (mut open, mut done, mut again, mut completed) = (Vec::new(), Vec::new(), again.into_iter(), 0);
             loop {
-                match ranges.next() {
+                match ranges.hand_out() {
                     Next::Range(range) => { open.push(range); continue; }
                     Next::Nothing => break,
                     Next::Wait => {}

@@ -3,12 +3,14 @@
 //! What goes wrong is sorted by what it costs: a lost connection costs the range, a changed table waits for another snapshot, a
 //! table that cannot be copied is given up while the others go on, and a lost snapshot ends the round.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use super::progress::Progress;
 use super::ranges::{Next, Range, Ranges};
@@ -51,6 +53,15 @@ pub trait Copier: Send + 'static {
     fn disconnect(&mut self);
 }
 
+/// Tasks that end with whoever waits for them.
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
 /// What all workers of a round share.
 pub struct Work {
     tables: Vec<Table>,
@@ -89,9 +100,9 @@ impl Work {
 
     /// Lets the copiers work until nothing is left to do.
     pub async fn run<C: Copier>(self: Arc<Self>, copiers: Vec<C>) -> Result<Done> {
-        let tasks: Vec<_> =
-            copiers.into_iter().map(|copier| background(Arc::clone(&self).worker(copier))).collect();
-        for task in tasks {
+        let start = |copier| background(Arc::clone(&self).worker(copier));
+        let mut tasks = Tasks(copiers.into_iter().map(start).collect());
+        for task in &mut tasks.0 {
             task.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))?;
         }
         let mut board = self.board();
@@ -112,7 +123,7 @@ impl Work {
         if board.lost.is_some() {
             return Next::Nothing;
         }
-        board.ranges.next()
+        board.ranges.hand_out()
     }
 
     async fn worker<C: Copier>(self: Arc<Self>, mut copier: C) {
@@ -186,9 +197,9 @@ impl Work {
             }
             Trouble::Table(error) => {
                 board.ranges.close(range);
-                if !board.failed.contains_key(&range.table) {
+                if let Entry::Vacant(first) = board.failed.entry(range.table) {
                     tracing::error!(%table, "{error}");
-                    board.failed.insert(range.table, error);
+                    first.insert(error);
                 }
             }
         }

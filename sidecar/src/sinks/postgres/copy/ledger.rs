@@ -197,7 +197,7 @@ impl Ledger {
         );
         add_all(&mut sql, schema);
         for table in rows {
-            let _ = write!(sql, "{};\n", self.begin(table, view));
+            let _ = writeln!(sql, "{};", self.begin(table, view));
         }
         sql
     }
