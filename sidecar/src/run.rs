@@ -126,8 +126,13 @@ async fn stream(
         background(decode_and_filter(frames_out, runs_in, Stages { capture, seen, filter: filter.clone() }));
 
     let next_xid = slot::next_xid(&client, &identity.slot).await.map_err(|error| error.context("source"))?;
+    let mut live = Live::new(plan, &identity.slot, next_xid);
+    if plan.mode == Mode::SnapshotAndReplication {
+        let begun = sink.begun(&identity).await.map_err(|error| error.context("target"))?;
+        live.complete(&client, &begun).await?;
+    }
     let delivery = Delivery {
-        live: Live::new(plan, &identity.slot, next_xid),
+        live,
         batches: Batcher::new(runs_out, limits(&plan.target)),
         checkpoint,
         records,

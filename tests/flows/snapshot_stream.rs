@@ -124,3 +124,67 @@ fn a_killed_copy_goes_on() {
     sidecar.wait_for_line("streaming", LONG);
     arrived(&source, &target);
 }
+
+/// Tables whose definition changes after their schema was copied and before their rows were: the stream makes them what they are, and then the
+/// rows come.
+#[test]
+fn tables_that_change_between_schema_and_rows() {
+    let (source, target) = (Database::on_source(), Database::on_target());
+    source.execute(
+        "create table ready (id int primary key); create table retyped (id int primary key, v varchar(10)); create table widened (id int primary key, v text);
+         create table narrowed (id int primary key, v text, w int); create table renamed (id int primary key, v text); create table dropped (id int primary key);
+         create table emptied (id int primary key); create table rekeyed (id int primary key, other int not null unique); create table same (id int primary key, v text);
+         insert into retyped select g, g from generate_series(1, 500) g; insert into widened select g, g from generate_series(1, 500) g;
+         insert into narrowed select g, g, g from generate_series(1, 500) g; insert into renamed select g, g from generate_series(1, 500) g;
+         insert into dropped select generate_series(1, 500); insert into emptied select generate_series(1, 500);
+         insert into rekeyed select g, -g from generate_series(1, 500) g; insert into same select g, g from generate_series(1, 500) g",
+    );
+    // What makes the ledger, which is then locked: the copy stands between its schema and its rows.
+    let args =
+        ["snapshot", "--postgres-url", &source.url(), "--target-url", &target.url(), "--tables", "ready"];
+    assert_eq!(Sidecar::new(args).finish().code, Some(0));
+    target.execute("drop table ready; delete from pgstream_sink.copies; delete from pgstream_sink.snapshots");
+    init(&source);
+    let mut lock = target.session();
+    lock.execute("begin; lock table pgstream_sink.copies in share row exclusive mode");
+    let sidecar = copy_and_stream(&source, &target).start();
+    let mut there = target.session();
+    let waits =
+        "exists (select from pg_locks where not granted and relation = 'pgstream_sink.copies'::regclass)";
+    wait_until("the schema is copied", LONG, || there.holds(waits).then_some(()));
+    source.execute(
+        "alter table retyped alter column v type bigint using v::bigint; update retyped set v = v + 1 where id < 10;
+         insert into widened values (1000, 'before'); alter table widened add column w int default 7; insert into widened values (1001, 'after', 8); delete from widened where id = 1;
+         alter table narrowed drop column v; alter table renamed rename to another; update another set v = 'x' where id = 3;
+         update dropped set id = -id; drop table dropped; truncate emptied; insert into emptied values (1);
+         alter table rekeyed drop constraint rekeyed_pkey, add primary key (other); update rekeyed set id = 0 where other = -5; delete from rekeyed where other = -6",
+    );
+    source.execute("vacuum full same");
+    source.execute("update same set v = 'y' where id = 1");
+    lock.execute("rollback");
+    sidecar.wait_for_line("streaming", LONG);
+    arrived(&source, &target);
+    source.execute("update another set v = 'z'; update retyped set v = 0 where id = 1; delete from narrowed where id = 2; insert into same values (-1, '')");
+    arrived(&source, &target);
+}
+
+/// A copy by itself, made after the slot: the stream passes over what the copy holds.
+#[test]
+fn a_copy_by_itself_after_init() {
+    let (source, target) = (Database::on_source(), Database::on_target());
+    source.execute(
+        "create table keyless (n int); insert into keyless values (1); create table t (id int primary key)",
+    );
+    init(&source);
+    source
+        .execute("insert into keyless values (2); insert into t values (1); alter table t add column v text");
+    let args =
+        ["snapshot", "--postgres-url", &source.url(), "--target-url", &target.url(), "--tables", "*.*"];
+    let finished = Sidecar::new(args).finish();
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    source.execute("insert into keyless values (3); update t set v = 'x'");
+    let sidecar = Sidecar::replicate(&source, &target).start();
+    sidecar.wait_for_line("streaming", LONG);
+    arrived(&source, &target);
+    assert_eq!(target.value("select string_agg(n::text, ' ' order by n) from keyless"), "1 2 3");
+}

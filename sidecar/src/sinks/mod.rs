@@ -67,6 +67,14 @@ impl Sink {
         }
     }
 
+    /// Tables whose copy was begun and not completed, by their oid at the source.
+    pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
+        match self {
+            Self::Stdout(_) => Ok(Vec::new()),
+            Self::Postgres(sink) => sink.begun(source).await,
+        }
+    }
+
     /// Writes a batch; `Ok` means durable.
     pub async fn write(&mut self, batch: Batch) -> Result<()> {
         match self {

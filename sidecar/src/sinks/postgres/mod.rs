@@ -80,6 +80,11 @@ impl Postgres {
         copy::ledger::seen(&mut self.session, &source.system, &source.database, from).await
     }
 
+    /// Tables whose copy was begun and not completed, by their oid at the source.
+    pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
+        copy::ledger::begun(&mut self.session, &source.system, &source.database).await
+    }
+
     /// Writes a batch; after Ok its whole transactions are flushed.
     pub async fn write(&mut self, batch: Batch) -> Result<()> {
         let last = batch.events.iter().rposition(|event| matches!(event, Event::Commit(_)));

@@ -8,7 +8,7 @@
 //!
 //! The stream reads it as well: changes that a copy already holds are passed over (see [`crate::pipeline::seen`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 
 use tokio_postgres::Client;
@@ -136,6 +136,32 @@ pub(in crate::sinks::postgres) async fn seen(
         seen.schema(patterns, View::new(view, end.parse().map_err(|_| broken())?)?);
     }
     Ok(seen)
+}
+
+/// Tables that any copy has brought to that target, by their oid at the source.
+pub(super) async fn known(client: &Client) -> Result<HashSet<u32>> {
+    if !client.query_one(EXISTS, &[]).await.map_err(sql::of)?.get::<_, bool>(0) {
+        return Ok(HashSet::new());
+    }
+    let rows = client.query("select oid from pgstream_sink.copies", &[]).await.map_err(sql::of)?;
+    Ok(rows.iter().filter_map(|row| u32::try_from(row.get::<_, i64>(0)).ok()).collect())
+}
+
+/// Tables whose copy was begun and not completed, by their oid at the source.
+pub(in crate::sinks::postgres) async fn begun(
+    session: &mut Session,
+    system: &str,
+    database: &str,
+) -> Result<Vec<u32>> {
+    let exists = session
+        .rows("select 't' where pg_catalog.to_regclass('pgstream_sink.pending') is not null", &[])
+        .await?;
+    if exists.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "select oid::text from pgstream_sink.copies where system_identifier = $1 and database = $2 and not complete";
+    let rows = session.rows(sql, &[system, database]).await?;
+    Ok(rows.iter().filter_map(|row| row.first()?.as_ref()?.parse().ok()).collect())
 }
 
 impl Ledger {

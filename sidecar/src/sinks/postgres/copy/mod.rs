@@ -51,6 +51,8 @@ pub struct Copy<'a> {
     patterns: Patterns,
     progress: Arc<Progress>,
     outcome: &'a mut Outcome,
+    /// A stream follows.
+    streams: bool,
     /// Only tables are copied that were begun before.
     only_begun: bool,
 }
@@ -75,7 +77,17 @@ impl<'a> Copy<'a> {
         let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
         let ledger = Ledger::open(client, origin).await.map_err(|error| error.context("target"))?;
         let ledger = Arc::new(ledger);
-        Ok(Self { source, target, snapshot, ledger, patterns, progress, outcome, only_begun: false })
+        Ok(Self {
+            source,
+            target,
+            snapshot,
+            ledger,
+            patterns,
+            progress,
+            outcome,
+            streams: false,
+            only_begun: false,
+        })
     }
 
     /// Copies everything. `slot`: what comes after is streamed, and the transaction id that was next when the slot was made (see
@@ -88,6 +100,7 @@ impl<'a> Copy<'a> {
         let mut asked = Vec::new();
         let Snapshot { tables, excluded, .. } = self.snapshot;
         // Tables that came since then come by the stream.
+        self.streams = slot.is_some();
         self.only_begun = slot.is_some() && self.ledger.has_schema(tables, excluded).await?;
         let source = |error: Error| error.context("source");
         let mut why = None;
@@ -154,11 +167,13 @@ impl<'a> Copy<'a> {
         self.finish(&found.asked).await
     }
 
-    /// Tables that the target does not have, or not with all their rows.
-    pub async fn absent(target: &PostgresTarget, found: &Found) -> Result<HashSet<u32>> {
+    /// Tables that no copy has brought to the target and that it does not have under their names.
+    pub async fn missing(target: &PostgresTarget, found: &Found) -> Result<HashSet<u32>> {
         let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
         let there = there(&client, found).await?;
-        Ok(found.asked.iter().map(|table| table.oid).filter(|oid| !there.contains(oid)).collect())
+        let known = ledger::known(&client).await?;
+        let missing = |oid: &u32| !there.contains(oid) && !known.contains(oid);
+        Ok(found.asked.iter().map(|table| table.oid).filter(missing).collect())
     }
 
     /// Makes the schema, where it is not there. False when it was changed meanwhile: another snapshot is needed.
@@ -299,6 +314,13 @@ impl<'a> Copy<'a> {
                 // Made after the schema was copied.
                 Verdict::Missing if !first => {}
                 Verdict::Missing => fail("the target has no such table: copy the schema as well".into()),
+                // The stream will make it as it is; then it is copied.
+                Verdict::Other if self.streams => {
+                    tracing::info!(table = %relation, "changed since its schema was copied: its rows follow with the stream");
+                }
+                Verdict::Other => {
+                    fail(format!("{relation} has other columns at the target: {}", plan::REMEDY))
+                }
                 Verdict::Cannot(why) => fail(why),
             }
         }
