@@ -188,3 +188,31 @@ fn a_copy_by_itself_after_init() {
     arrived(&source, &target);
     assert_eq!(target.value("select string_agg(n::text, ' ' order by n) from keyless"), "1 2 3");
 }
+
+/// A slot that is gone, and a target that went on or fell behind: everything is copied anew, what was deleted meanwhile is gone, and the stream goes on.
+#[test]
+fn starting_over_after_a_lost_slot() {
+    for change in ["", "alter table t add column w int default 3; drop table gone; create table fresh (id int primary key); insert into fresh values (1)"] {
+        let (source, target) = (Database::on_source(), Database::on_target());
+        source.execute("create table t (id int primary key, v text unique); insert into t select g, g from generate_series(1, 300) g; create table gone (id int primary key)");
+        init(&source);
+        let mut sidecar = copy_and_stream(&source, &target).start();
+        sidecar.wait_for_line("streaming", LONG);
+        arrived(&source, &target);
+        assert_eq!(sidecar.stop().code(), Some(0));
+        source.execute(&format!("select pg_drop_replication_slot('{}')", slot(&source)));
+        source.execute("delete from t where id > 100; update t set v = 'x' || v where id < 50; insert into t values (1000, 'new')");
+        source.execute(change);
+        let table = target.value("select 't'::regclass::oid");
+        sidecar.start_again();
+        let refused = wait_until("it stops", LONG, || sidecar.process().exit_status());
+        assert_eq!(refused.code(), Some(1), "{}", sidecar.stderr());
+        let sidecar = Sidecar::replicate(&source, &target).arg("--resnapshot").start();
+        sidecar.wait_for_line("streaming", LONG);
+        arrived(&source, &target);
+        // Where nothing but rows differs, the tables stay and only their rows are replaced.
+        assert_eq!(target.value("select 't'::regclass::oid") == table, change.is_empty());
+        source.execute("update t set v = 'y' || v where id < 10; delete from t where id = 1000");
+        arrived(&source, &target);
+    }
+}

@@ -6,6 +6,7 @@
 //! others             source::snapshot::rows               schema events, then rows as inserts, through the sink itself
 //! ```
 
+pub mod again;
 pub mod live;
 
 use std::collections::HashSet;
@@ -51,6 +52,8 @@ pub struct Outcome {
     pub done: HashSet<u32>,
     /// The schema was copied now.
     pub schema: bool,
+    /// What the target had was replaced or dropped, where that was asked for.
+    pub again: bool,
 }
 
 /// How often a request is told how far its copy is, and asked whether it is still wanted.
@@ -112,11 +115,16 @@ async fn copy_unrecorded(
     let mut attempts = Attempts::new(plan.retry);
     let mut outcome = Outcome::default();
     loop {
+        let again = plan.resnapshot && !outcome.again;
         let tried =
             match Copy::open(&plan.source, target, snapshot, Arc::clone(&progress), &mut outcome).await {
                 Ok(copy) => {
                     attempts.established();
-                    copy.run(slot).await
+                    if again {
+                        copy.again(slot).await
+                    } else {
+                        copy.run(slot).await
+                    }
                 }
                 Err(error) => Err(error),
             };

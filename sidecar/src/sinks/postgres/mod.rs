@@ -29,6 +29,7 @@ use crate::config::plan::PostgresTarget;
 use crate::error::Result;
 use crate::event::{Change, Commit, Ddl, Event, Lsn, Relation, Truncate};
 use crate::pipeline::seen::Seen;
+use crate::postgres::sql;
 use crate::source::slot::Identity;
 
 use ddl::Replay;
@@ -36,6 +37,13 @@ use held::Held;
 use progress::Progress;
 use session::{Session, Step};
 use table::Tables;
+
+/// Makes a target forget a slot's position and what was copied from its database.
+pub async fn forget(target: &PostgresTarget, slot: &str, database: &str) -> Result<()> {
+    let client = sql::connect(&target.url).await?;
+    progress::forget(&client, slot, database).await?;
+    copy::ledger::forget(&client, database).await
+}
 
 /// A PostgreSQL target.
 pub struct Postgres {

@@ -138,6 +138,18 @@ pub(in crate::sinks::postgres) async fn seen(
     Ok(seen)
 }
 
+/// Forgets all copies from databases of that name.
+pub(in crate::sinks::postgres) async fn forget(client: &Client, database: &str) -> Result<()> {
+    if !client.query_one(EXISTS, &[]).await.map_err(sql::of)?.get::<_, bool>(0) {
+        return Ok(());
+    }
+    for table in ["snapshots", "copies"] {
+        let sql = format!("delete from pgstream_sink.{table} where database = $1");
+        client.execute(&sql, &[&database]).await.map_err(sql::of)?;
+    }
+    Ok(())
+}
+
 /// Tables that any copy has brought to that target, by their oid at the source.
 pub(super) async fn known(client: &Client) -> Result<HashSet<u32>> {
     if !client.query_one(EXISTS, &[]).await.map_err(sql::of)?.get::<_, bool>(0) {

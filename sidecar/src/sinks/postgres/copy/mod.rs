@@ -10,6 +10,7 @@
 //! unfinished table is removed in the transaction that begins it anew. A table counts as copied when its last range is on disk.
 
 mod after;
+mod again;
 pub mod ledger;
 mod plan;
 mod replace;
@@ -20,9 +21,9 @@ use std::sync::Arc;
 
 use tokio_postgres::Client;
 
-use crate::config::plan::{OnConflict, PostgresTarget, Source};
-use crate::config::snapshot::{Parts, RangeSize, SchemaSource, Snapshot};
-use crate::error::{Error, Result};
+use crate::config::plan::{PostgresTarget, Source};
+use crate::config::snapshot::{Parts, SchemaSource, Snapshot};
+use crate::error::{Error, Kind, Result};
 use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
 use crate::snapshot::Outcome;
@@ -36,7 +37,6 @@ use crate::source::snapshot::work::{Done, Work};
 
 use ledger::{Ledger, Origin};
 use plan::{Planned, Rules, Verdict};
-use replace::Replacer;
 use worker::{Job, Worker};
 
 /// Snapshots taken for what was left, before it is given up until the next run.
@@ -142,38 +142,6 @@ impl<'a> Copy<'a> {
             after::analyze(&self.ledger, asked).await?;
         }
         self.ledger.finish().await
-    }
-
-    /// Replaces the rows of tables that a stream writes, by those that `export` shows; tables that are not there are made.
-    ///
-    /// # Errors
-    /// Transient when a table was changed meanwhile: another snapshot is needed. What concerns single tables is in the outcome.
-    pub async fn replace(mut self, export: Export, found: Found, filter: Option<String>) -> Result<()> {
-        if !self.schema(&export, &found).await? {
-            return Err(changed_again());
-        }
-        let rules =
-            Rules { repeat: true, exact: false, on_conflict: OnConflict::Error, filter, replace: true };
-        let planned = self.judged(found.tables, &rules, true).await?;
-        let tables: Vec<Table> = planned.iter().map(|planned| planned.table.clone()).collect();
-        let ranges = Ranges::new(&tables, RangeSize::Pages(u64::MAX), self.snapshot.workers, false);
-        let job = self.job(&export, planned);
-        let workers = (0..self.snapshot.workers.all.min(tables.len())).map(|_| Replacer::new(&job)).collect();
-        let done = Work::new(tables.clone(), ranges, Arc::clone(&self.progress)).run(workers).await?;
-        if let Some(error) = self.note(done, &tables) {
-            return Err(error);
-        }
-        drop(export);
-        self.finish(&found.asked).await
-    }
-
-    /// Tables that no copy has brought to the target and that it does not have under their names.
-    pub async fn missing(target: &PostgresTarget, found: &Found) -> Result<HashSet<u32>> {
-        let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
-        let there = there(&client, found).await?;
-        let known = ledger::known(&client).await?;
-        let missing = |oid: &u32| !there.contains(oid) && !known.contains(oid);
-        Ok(found.asked.iter().map(|table| table.oid).filter(missing).collect())
     }
 
     /// Makes the schema, where it is not there. False when it was changed meanwhile: another snapshot is needed.
@@ -336,9 +304,7 @@ impl<'a> Copy<'a> {
             let sql = format!("begin; {remove}{note}; commit");
             match self.ledger.client().batch_execute(&sql).await.map_err(sql::of) {
                 Ok(()) => begun.push(planned),
-                Err(error) if error.kind() == crate::error::Kind::Transient => {
-                    return Err(error.context("target"))
-                }
+                Err(error) if error.kind() == Kind::Transient => return Err(error.context("target")),
                 Err(error) => {
                     let _ = self.ledger.client().batch_execute("rollback").await;
                     self.outcome.failed.push((planned.table.relation.to_string(), error.context("target")));
