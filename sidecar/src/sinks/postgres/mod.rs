@@ -42,7 +42,7 @@ use table::Tables;
 pub async fn forget(target: &PostgresTarget, slot: &str, database: &str) -> Result<()> {
     let client = sql::connect(&target.url).await?;
     progress::forget(&client, slot, database).await?;
-    copy::ledger::forget(&client, database).await
+    copy::memory::forget(&client, database).await
 }
 
 /// A PostgreSQL target.
@@ -85,12 +85,12 @@ impl Postgres {
     /// What copies hold of the changes that come now.
     pub async fn seen(&mut self, source: &Identity) -> Result<Seen> {
         let from = self.progress.durable();
-        copy::ledger::seen(&mut self.session, &source.system, &source.database, from).await
+        copy::memory::seen(&mut self.session, &source.system, &source.database, from).await
     }
 
     /// Tables whose copy was begun and not completed, by their oid at the source.
     pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
-        copy::ledger::begun(&mut self.session, &source.system, &source.database).await
+        copy::memory::begun(&mut self.session, &source.system, &source.database).await
     }
 
     /// Writes a batch; after Ok its whole transactions are flushed.

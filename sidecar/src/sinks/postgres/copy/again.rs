@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::plan::Rules;
 use super::replace::Replacer;
-use super::{changed_again, ledger, there, Copy, MOST_ROUNDS};
+use super::{changed_again, memory, there, Copy, MOST_ROUNDS};
 use crate::config::plan::{OnConflict, PostgresTarget};
 use crate::config::snapshot::{DumpOptions, RangeSize, SchemaSource, Snapshot};
 use crate::error::{Error, Kind, Result};
@@ -116,7 +116,7 @@ impl Copy<'_> {
     pub async fn missing(target: &PostgresTarget, found: &Found) -> Result<HashSet<u32>> {
         let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
         let there = there(&client, found).await?;
-        let known = ledger::known(&client).await?;
+        let known = memory::known(&client).await?;
         let missing = |oid: &u32| !there.contains(oid) && !known.contains(oid);
         Ok(found.asked.iter().map(|table| table.oid).filter(missing).collect())
     }

@@ -11,7 +11,8 @@
 
 mod after;
 mod again;
-pub mod ledger;
+mod ledger;
+pub(in crate::sinks::postgres) mod memory;
 mod plan;
 mod replace;
 mod worker;
