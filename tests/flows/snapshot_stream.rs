@@ -216,3 +216,32 @@ fn starting_over_after_a_lost_slot() {
         arrived(&source, &target);
     }
 }
+
+/// To standard output as well: existing rows first, then exactly the changes that are not among them.
+#[test]
+fn to_standard_output() {
+    let source = Database::on_source();
+    source.execute("create table t (id int primary key, v text); insert into t select g, 'there' from generate_series(1, 50) g");
+    init(&source);
+    source.execute("insert into t values (51, 'between')");
+    let args = ["run", "--source", "postgres", "--source-url", &source.url(), "--snapshot-tables", "*.*"];
+    let mut sidecar = Sidecar::new(args).start();
+    sidecar.wait_for_line("streaming", LONG);
+    source.execute("insert into t values (52, 'after'); update t set v = 'changed' where id = 1");
+    source.wait_confirmed(&slot(&source));
+    assert_eq!(sidecar.stop().code(), Some(0), "{}", sidecar.stderr());
+    let stdout = sidecar.stdout();
+    let events: Vec<serde_json::Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let of = |table: &str, action: &str| {
+        let wanted = |event: &&serde_json::Value| event["table"] == table && event["action"] == action;
+        events.iter().filter(wanted).collect::<Vec<_>>()
+    };
+    let inserted = of("t", "I");
+    assert_eq!((inserted.len(), of("t", "U").len()), (52, 1), "{stdout}");
+    assert!(inserted[..51].iter().all(|event| event["lsn"] == "0/0") && inserted[51]["lsn"] != "0/0");
+    assert!(
+        !of("schema_log", "I").is_empty() && events[0]["table"] == "schema_log",
+        "the schema comes first"
+    );
+}

@@ -65,16 +65,18 @@ const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// As [`copy_unrecorded`]; fatal when the request was cancelled.
 pub async fn copy(plan: &Plan, slot: Option<u64>, progress: Arc<Progress>) -> Result<Outcome> {
     let snapshot = &plan.snapshot;
-    let Some(url) = &snapshot.recorder else { return copy_unrecorded(plan, snapshot, slot, progress).await };
     let recorder = |error: Error| error.context("snapshot recorder");
-    let requests = match Requests::begin(url, &snapshot.tables, snapshot.repeat).await {
-        Ok(requests) => requests,
-        // Where a stream follows, the record is for people; a login that may only read can do without.
-        Err(error) if slot.is_some() && error.code() == Some("42501") => {
-            tracing::warn!("not recorded in pgstream.snapshot_requests: {error}");
-            return copy_unrecorded(plan, snapshot, slot, progress).await;
-        }
-        Err(error) => return Err(recorder(error)),
+    let requests = match &snapshot.recorder {
+        None => None,
+        Some(url) => match Requests::begin(url, &snapshot.tables, snapshot.repeat).await {
+            Ok(requests) => Some(requests),
+            // Where a stream follows, the record is for people; a login that may only read can do without.
+            Err(error) if slot.is_some() && error.code() == Some("42501") => {
+                tracing::warn!("not recorded in pgstream.snapshot_requests: {error}");
+                None
+            }
+            Err(error) => return Err(recorder(error)),
+        },
     };
     let mut copying = pin!(copy_unrecorded(plan, snapshot, slot, Arc::clone(&progress)));
     let mut tick = interval(NOTE_EVERY);
@@ -83,13 +85,17 @@ pub async fn copy(plan: &Plan, slot: Option<u64>, progress: Arc<Progress>) -> Re
         tokio::select! {
             copied = &mut copying => break copied,
             _ = tick.tick() => {
+                progress.log();
                 // That it cannot be told just now is no reason to stop copying.
-                if let Ok(false) = requests.progress(progress.totals()).await {
-                    return Err(Error::fatal("the snapshot was cancelled"));
+                if let Some(requests) = &requests {
+                    if let Ok(false) = requests.progress(progress.totals()).await {
+                        return Err(Error::fatal("the snapshot was cancelled"));
+                    }
                 }
             }
         }
     };
+    let Some(requests) = requests else { return copied };
     let failed = match &copied {
         Ok(outcome) => {
             outcome.failed.iter().map(|(table, error)| (table.clone(), error.to_string())).collect()
