@@ -90,6 +90,7 @@ impl Delivery {
         }
         let batch = self.live.admit(sink, batch).await?;
         sink.write(batch).await.map_err(|error| error.context("target"))?;
+        self.live.complete(&sink.rewritten());
         drop(rooms);
         if !passed.is_empty() {
             self.checkpoint.hurry();

@@ -123,10 +123,7 @@ async fn stream(
 
     let next_xid = slot::next_xid(&client, &identity.slot).await.map_err(|error| error.context("source"))?;
     let mut live = Live::new(plan, &identity.slot, next_xid);
-    if plan.mode == Mode::SnapshotAndReplication {
-        let begun = sink.begun(&identity).await.map_err(|error| error.context("target"))?;
-        live.complete(&client, &begun).await?;
-    }
+    live.complete(&sink.begun(&identity).await.map_err(|error| error.context("target"))?);
     let batches = Batcher::new(runs_out, limits(&plan.target));
     let delivery = Delivery::new(live, batches, checkpoint, records, client);
     let written = tokio::select! {

@@ -225,7 +225,7 @@ fn to_standard_output() {
     init(&source);
     source.execute("insert into t values (51, 'between')");
     let args = ["run", "--source", "postgres", "--source-url", &source.url(), "--snapshot-tables", "*.*"];
-    let mut sidecar = Sidecar::new(args).start();
+    let sidecar = Sidecar::new(args).start();
     sidecar.wait_for_line("streaming", LONG);
     source.execute("insert into t values (52, 'after'); update t set v = 'changed' where id = 1");
     source.wait_confirmed(&slot(&source));

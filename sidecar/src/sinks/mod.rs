@@ -75,6 +75,14 @@ impl Sink {
         }
     }
 
+    /// Tables that were rewritten with values that no stream carries, since the last call: their rows are to be copied again.
+    pub fn rewritten(&mut self) -> Vec<u32> {
+        match self {
+            Self::Stdout(_) => Vec::new(),
+            Self::Postgres(sink) => sink.rewritten(),
+        }
+    }
+
     /// Writes a batch; `Ok` means durable.
     pub async fn write(&mut self, batch: Batch) -> Result<()> {
         match self {

@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
-use tokio_postgres::Client;
 
 use super::{Outcome, NOTE_EVERY};
 use crate::config::plan::{Plan, PostgresTarget, Target};
@@ -51,6 +50,8 @@ pub struct Live {
     state: State,
     /// Tables without all their rows, by oid.
     begun: HashSet<u32>,
+    /// Those of them that nothing is done about yet.
+    left: HashSet<u32>,
     /// What copies made here hold of changes still to come.
     seen: Seen,
     current: Option<Transaction>,
@@ -121,16 +122,28 @@ impl Live {
             woken: true,
             state: State::Idle,
             begun: HashSet::new(),
+            left: HashSet::new(),
             seen: Seen::default(),
             current: None,
             looked: Instant::now(),
         }
     }
 
-    /// Copies tables that were left over when the stream began, because they were changed after their schema was copied.
-    pub async fn complete(&mut self, client: &Client, oids: &[u32]) -> Result<()> {
-        self.begun = oids.iter().copied().collect();
-        let tables = tables::names(client, oids).await.map_err(|error| error.context("source"))?;
+    /// Copies tables that have not the rows they should: left over when the stream began, because they were changed after their schema was copied,
+    /// or rewritten with values that no stream carries. Until then changes of their rows are passed over.
+    pub fn complete(&mut self, oids: &[u32]) {
+        self.begun.extend(oids);
+        self.left.extend(oids);
+        self.woken |= !oids.is_empty();
+    }
+
+    /// Begins with the tables that are left.
+    async fn take_left(&mut self) -> Result<()> {
+        let left: Vec<u32> = std::mem::take(&mut self.left).into_iter().collect();
+        let client = crate::postgres::sql::connect(&self.plan.source.url)
+            .await
+            .map_err(|error| error.context("source"))?;
+        let tables = tables::names(&client, &left).await.map_err(|error| error.context("source"))?;
         if tables.is_empty() {
             return Ok(());
         }
@@ -171,6 +184,10 @@ impl Live {
     pub async fn turn(&mut self, sink: &mut Sink, reached: Lsn) -> Result<()> {
         self.looked = Instant::now();
         match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle if !self.left.is_empty() => {
+                self.woken = true;
+                self.take_left().await?;
+            }
             State::Idle if std::mem::take(&mut self.woken) => self.take().await?,
             State::Idle => {}
             State::Preparing(work, task) if task.is_finished() => self.prepared(work, task).await?,
@@ -283,8 +300,9 @@ impl Live {
         };
         work.tables = found.selection.tables.iter().copied().collect();
         let (after, target, meant) = (self.next_xid, self.plan.target.clone(), work.tables.clone());
+        let sees = self.current.map(|transaction| transaction.xid);
         let task = background(async move {
-            let export = Export::take(&url, Some(after)).await?;
+            let export = Export::take(&url, Some(after), sees).await?;
             let mut found = tables::find(&export.client, &patterns).await?;
             found.keep(&meant);
             let missing = match &target {

@@ -153,7 +153,7 @@ async fn events(
     progress: Arc<Progress>,
 ) -> Result<Outcome> {
     let source = |error: Error| error.context("source");
-    let export = Export::take(&plan.source.url, slot).await.map_err(source)?;
+    let export = Export::take(&plan.source.url, slot, None).await.map_err(source)?;
     let patterns = Patterns::new(snapshot)?;
     let found = tables::find(&export.client, &patterns).await.map_err(source)?;
     let nowhere = Identity {

@@ -22,6 +22,7 @@ mod shape;
 mod statement;
 mod table;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Batch, SequenceValues};
@@ -57,6 +58,8 @@ pub struct Postgres {
     begun: bool,
     /// End of the last transaction committed in this round.
     committed: Option<Lsn>,
+    /// Tables rewritten with values that no stream carries: they are noted as not copied, and changes of their rows are passed over.
+    rewritten: HashSet<u32>,
 }
 
 impl Postgres {
@@ -73,6 +76,7 @@ impl Postgres {
             held: Held::default(),
             begun: false,
             committed: None,
+            rewritten: HashSet::new(),
         })
     }
 
@@ -91,6 +95,11 @@ impl Postgres {
     /// Tables whose copy was begun and not completed, by their oid at the source.
     pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
         copy::memory::begun(&mut self.session, &source.system, &source.database).await
+    }
+
+    /// Tables rewritten since the last call. Whoever asks sees to their changes from here on.
+    pub fn rewritten(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.rewritten).into_iter().collect()
     }
 
     /// Writes a batch; after Ok its whole transactions are flushed.
@@ -168,6 +177,9 @@ impl Postgres {
             self.tables.clear();
             self.session.forget()?;
         }
+        if self.rewritten.contains(&change.relation.oid) {
+            return Ok(());
+        }
         if self.replay.is_waiting() || self.held.holds(&change.relation) {
             return self.held.push(change);
         }
@@ -200,7 +212,10 @@ impl Postgres {
 
     async fn replay(&mut self, ddl: &Ddl) -> Result<()> {
         self.begin()?;
-        self.replay.run(&mut self.session, &self.target, ddl).await?;
+        for (oid, name) in self.replay.run(&mut self.session, &self.target, ddl).await? {
+            copy::memory::rewritten(&mut self.session, self.progress.source(), oid, &name)?;
+            self.rewritten.insert(oid);
+        }
         self.tables.clear();
         Ok(())
     }

@@ -86,6 +86,11 @@ impl Progress {
         Ok(progress)
     }
 
+    /// Where the stream comes from.
+    pub(super) fn source(&self) -> &Identity {
+        &self.source
+    }
+
     /// What is stored and flushed at the target.
     pub(super) fn durable(&self) -> Lsn {
         self.durable

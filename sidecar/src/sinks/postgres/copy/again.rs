@@ -23,7 +23,7 @@ impl Copy<'_> {
         self.streams = slot.is_some();
         let source = |error: Error| error.context("source");
         for _ in 0..MOST_ROUNDS {
-            let export = Export::take(&self.source.url, slot).await.map_err(source)?;
+            let export = Export::take(&self.source.url, slot, None).await.map_err(source)?;
             let found = tables::find(&export.client, &self.patterns).await.map_err(source)?;
             if !self.is_same(&export, &found).await? {
                 tracing::info!("the target's schema is not that of the source: it is made anew");
@@ -61,7 +61,7 @@ impl Copy<'_> {
     async fn is_same(&self, export: &Export, found: &Found) -> Result<bool> {
         let SchemaSource::Dump(options) = &self.snapshot.schema else { return Ok(true) };
         let target = |error: Error| error.context("target");
-        let there = Export::take(&self.target.url, None).await.map_err(target)?;
+        let there = Export::take(&self.target.url, None, None).await.map_err(target)?;
         let known = match tables::find(&there.client, &self.patterns).await {
             Ok(known) => known,
             // A table that is asked for by name is not there.

@@ -23,7 +23,7 @@ use crate::source::snapshot::tables::Table;
 use crate::source::snapshot::view::View;
 
 /// The tables, made once.
-const CREATE: &str = "
+pub(super) const CREATE: &str = "
 create schema if not exists pgstream_sink;
 create table if not exists pgstream_sink.snapshots (
   id bigint generated always as identity primary key,

@@ -4,13 +4,15 @@ use std::collections::HashSet;
 
 use tokio_postgres::Client;
 
-use super::ledger::EXISTS;
+use super::ledger::{CREATE, EXISTS};
 use crate::config::plan::Filter;
 use crate::error::{Error, Result};
 use crate::event::Lsn;
 use crate::pipeline::seen::Seen;
 use crate::postgres::sql;
-use crate::sinks::postgres::session::Session;
+use crate::sinks::postgres::session::{Session, Step};
+use crate::sinks::postgres::statement::literal;
+use crate::source::slot::Identity;
 use crate::source::snapshot::tables::Patterns;
 use crate::source::snapshot::view::View;
 
@@ -49,6 +51,27 @@ pub(in crate::sinks::postgres) async fn seen(
         seen.schema(patterns, View::new(view, end.parse().map_err(|_| broken())?)?);
     }
     Ok(seen)
+}
+
+/// Queues the note that a table's rows are not those of the source, in the transaction that rewrote it.
+pub(in crate::sinks::postgres) fn rewritten(
+    session: &mut Session,
+    source: &Identity,
+    oid: u32,
+    name: &str,
+) -> Result<()> {
+    for sql in CREATE.split(";\n") {
+        session.once(Step::Own, sql)?;
+    }
+    let sql = format!(
+        "insert into pgstream_sink.copies (system_identifier, database, oid, name, view, lsn) values ({}, {}, {oid}, {}, '', '0/0') \
+         on conflict (system_identifier, database, oid) do update set complete = false, ranges = '{{}}', \
+         updated_at = pg_catalog.clock_timestamp()",
+        literal(&source.system),
+        literal(&source.database),
+        literal(name)
+    );
+    session.once(Step::Own, &sql)
 }
 
 /// Forgets all copies from databases of that name.

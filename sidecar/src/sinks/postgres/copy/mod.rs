@@ -109,7 +109,7 @@ impl<'a> Copy<'a> {
             if round > MOST_ROUNDS {
                 return Err(why.unwrap_or_else(changed_again));
             }
-            let export = Export::take(&self.source.url, slot).await.map_err(source)?;
+            let export = Export::take(&self.source.url, slot, None).await.map_err(source)?;
             let found = tables::find(&export.client, &self.patterns).await.map_err(source)?;
             if !self.schema(&export, &found).await? {
                 continue;
