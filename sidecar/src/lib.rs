@@ -11,6 +11,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod install;

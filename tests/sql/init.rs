@@ -79,7 +79,7 @@ fn an_open_transaction_is_waited_for() {
     let mut writer = database.session();
     writer.execute("begin; create table made_meanwhile (id int primary key)");
     let pid = writer.value("select pg_backend_pid()");
-    let error = failure(&mut database.session(), "select pgstream.init(timeout => '200 ms')");
+    let error = failure(&mut database.session(), "select pgstream.init(timeout => '2 s')");
     assert_eq!(error.code().code(), "57014", "{error:?}");
     assert!(error.detail().unwrap_or_default().contains(&format!("pid {pid}")), "{error:?}");
     nothing_is_left(&database);

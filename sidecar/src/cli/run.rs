@@ -8,6 +8,7 @@ use super::signals::Signals;
 use super::snapshot::{DUMP_FILE, RESET};
 use super::{given, init, output, snapshot, Failure, Global};
 use crate::config::plan::Mode;
+use crate::config::resolve::Setup;
 use crate::config::{Chosen, Flag, Problems};
 use crate::error::{Error, Kind};
 
@@ -44,6 +45,9 @@ pub(super) struct Arguments {
     /// Drop at the target what is copied, first
     #[arg(long)]
     reset: bool,
+    /// Start over after a lost slot or a restored target: copy everything anew, then stream
+    #[arg(long)]
+    resnapshot: bool,
     /// Also write the copied schema to this file
     #[arg(long, value_name = "FILE")]
     dump_file: Option<String>,
@@ -83,7 +87,7 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
     let mut problems = Vec::new();
     let (chosen, flags) = arguments.flags(&mut problems);
     let settings = global.settings(chosen, flags);
-    let plan = match settings.plan() {
+    let mut plan = match settings.plan() {
         Ok(plan) if problems.is_empty() => plan,
         Ok(_) => return Err(Problems(problems).into()),
         Err(Problems(others)) => {
@@ -97,9 +101,15 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
     if plan.mode == Mode::Snapshot {
         return snapshot::copy(&plan).await;
     }
+    if arguments.resnapshot {
+        plan.mode = Mode::SnapshotAndReplication;
+        plan.resnapshot = true;
+        plan.source.slot = Some(crate::snapshot::again::forget(&plan).await?);
+    }
     let mut signals = Signals::install()?;
-    if arguments.init {
-        init::prepare(&settings.setup()?, &init::Options::default()).await?;
+    if arguments.init || arguments.resnapshot {
+        let setup = Setup { slot: plan.source.slot.clone(), ..settings.setup()? };
+        init::prepare(&setup, &init::Options::default()).await?;
     }
     let (stop, stopped) = oneshot::channel::<()>();
     let mut pipeline = Box::pin(crate::run::run(plan, async move {

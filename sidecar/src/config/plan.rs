@@ -16,6 +16,8 @@ pub struct Plan {
     pub mode: Mode,
     /// What is copied, in the modes that copy; and how, when a copy is asked for while the stream runs.
     pub snapshot: Snapshot,
+    /// Start over: what the target has is replaced.
+    pub resnapshot: bool,
     /// Which tables.
     pub filter: Filter,
     /// How a lost connection is taken up again.

@@ -67,6 +67,22 @@ impl Sink {
         }
     }
 
+    /// Tables whose copy was begun and not completed, by their oid at the source.
+    pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
+        match self {
+            Self::Stdout(_) => Ok(Vec::new()),
+            Self::Postgres(sink) => sink.begun(source).await,
+        }
+    }
+
+    /// Tables that were rewritten with values that no stream carries, since the last call: their rows are to be copied again.
+    pub fn rewritten(&mut self) -> Vec<u32> {
+        match self {
+            Self::Stdout(_) => Vec::new(),
+            Self::Postgres(sink) => sink.rewritten(),
+        }
+    }
+
     /// Writes a batch; `Ok` means durable.
     pub async fn write(&mut self, batch: Batch) -> Result<()> {
         match self {

@@ -48,6 +48,10 @@ pub struct Live {
     next_xid: u64,
     woken: bool,
     state: State,
+    /// Tables without all their rows, by oid.
+    begun: HashSet<u32>,
+    /// Those of them that nothing is done about yet.
+    left: HashSet<u32>,
     /// What copies made here hold of changes still to come.
     seen: Seen,
     current: Option<Transaction>,
@@ -63,7 +67,8 @@ enum State {
 
 /// A request that is worked on.
 struct Work {
-    requests: Requests,
+    /// `None`: nobody asked, it was left over.
+    requests: Option<Requests>,
     snapshot: Arc<Snapshot>,
     filter: Option<String>,
     /// Tables it means, by oid.
@@ -81,7 +86,10 @@ impl Work {
         }
         self.noted = Instant::now();
         // That it cannot be told just now is no reason to stop copying.
-        self.requests.progress(self.progress.totals()).await.unwrap_or(true)
+        match &self.requests {
+            Some(requests) => requests.progress(self.progress.totals()).await.unwrap_or(true),
+            None => true,
+        }
     }
 }
 
@@ -89,8 +97,8 @@ impl Work {
 struct Prepared {
     export: Export,
     found: Found,
-    /// Tables that cannot follow the stream.
-    absent: HashSet<u32>,
+    /// Tables that the target does not have at all.
+    missing: HashSet<u32>,
 }
 
 /// What is to be done about an event.
@@ -113,9 +121,52 @@ impl Live {
             next_xid,
             woken: true,
             state: State::Idle,
+            begun: HashSet::new(),
+            left: HashSet::new(),
             seen: Seen::default(),
             current: None,
             looked: Instant::now(),
+        }
+    }
+
+    /// Copies tables that have not the rows they should: left over when the stream began, because they were changed after their schema was copied,
+    /// or rewritten with values that no stream carries. Until then changes of their rows are passed over.
+    pub fn complete(&mut self, oids: &[u32]) {
+        self.begun.extend(oids);
+        self.left.extend(oids);
+        self.woken |= !oids.is_empty();
+    }
+
+    /// Begins with the tables that are left.
+    async fn take_left(&mut self) -> Result<()> {
+        let left: Vec<u32> = std::mem::take(&mut self.left).into_iter().collect();
+        let client = crate::postgres::sql::connect(&self.plan.source.url)
+            .await
+            .map_err(|error| error.context("source"))?;
+        let tables = tables::names(&client, &left).await.map_err(|error| error.context("source"))?;
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let work = self.work(None, tables, None);
+        self.prepare(work).await
+    }
+
+    fn work(&self, requests: Option<Requests>, tables: Vec<String>, filter: Option<String>) -> Work {
+        let snapshot = Snapshot {
+            tables,
+            excluded: Vec::new(),
+            schema_only: Vec::new(),
+            parts: Parts::Full,
+            ..self.plan.snapshot.clone()
+        };
+        Work {
+            requests,
+            snapshot: Arc::new(snapshot),
+            filter,
+            tables: HashSet::new(),
+            progress: Arc::new(Progress::new(false)),
+            rounds: 0,
+            noted: Instant::now(),
         }
     }
 
@@ -133,6 +184,10 @@ impl Live {
     pub async fn turn(&mut self, sink: &mut Sink, reached: Lsn) -> Result<()> {
         self.looked = Instant::now();
         match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle if !self.left.is_empty() => {
+                self.woken = true;
+                self.take_left().await?;
+            }
             State::Idle if std::mem::take(&mut self.woken) => self.take().await?,
             State::Idle => {}
             State::Preparing(work, task) if task.is_finished() => self.prepared(work, task).await?,
@@ -158,7 +213,7 @@ impl Live {
 
     /// Lets those events of a batch pass that may; writes what comes before one that must wait, and waits. Answers the rest.
     pub async fn admit(&mut self, sink: &mut Sink, batch: Batch) -> Result<Batch> {
-        if matches!(self.state, State::Idle) && self.seen.is_empty() {
+        if matches!(self.state, State::Idle) && self.seen.is_empty() && self.begun.is_empty() {
             return Ok(batch);
         }
         let Batch { events, end } = batch;
@@ -186,9 +241,9 @@ impl Live {
     async fn touch(&mut self, event: &Event) -> Result<Touch> {
         let (State::Preparing(work, _) | State::Ready(work, _) | State::Copying(work, ..)) = &self.state
         else {
-            return Ok(Touch::Pass);
+            return Ok(self.without_rows(event));
         };
-        let Some(table) = touched(event, &work.tables) else { return Ok(Touch::Pass) };
+        let Some(table) = touched(event, &work.tables) else { return Ok(self.without_rows(event)) };
         if let State::Preparing(..) = &self.state {
             let State::Preparing(work, task) = std::mem::replace(&mut self.state, State::Idle) else {
                 return Ok(Touch::Pass);
@@ -199,12 +254,25 @@ impl Live {
             |view: &View| self.current.is_some_and(|current| view.sees(current.xid, current.commit_lsn));
         Ok(match &self.state {
             State::Ready(_, prepared) if !sees(&prepared.export.view) => Touch::Wait,
-            State::Ready(_, prepared) if prepared.absent.contains(&table) => Touch::Drop,
+            State::Ready(_, prepared) if prepared.missing.contains(&table) => Touch::Drop,
+            // It has not all its rows, but its definition.
+            State::Ready(..) if self.begun.contains(&table) => self.without_rows(event),
             State::Copying(_, view, _) if !sees(view) => Touch::Wait,
             // Committed before the copy began, written after it: the copy holds it.
             State::Copying(..) => Touch::Drop,
             State::Idle | State::Preparing(..) | State::Ready(..) => Touch::Pass,
         })
+    }
+
+    /// Tables without all their rows cannot follow the changes of rows, only those of their definition. What is dropped at the source by now will
+    /// never have them.
+    fn without_rows(&self, event: &Event) -> Touch {
+        let rows = !matches!(event, Event::Ddl(_));
+        if rows && touched(event, &self.begun).is_some() {
+            Touch::Drop
+        } else {
+            Touch::Pass
+        }
     }
 
     /// Takes the next request up.
@@ -214,24 +282,8 @@ impl Live {
         else {
             return Ok(());
         };
-        let snapshot = Snapshot {
-            tables,
-            excluded: Vec::new(),
-            schema_only: Vec::new(),
-            parts: Parts::Full,
-            ..self.plan.snapshot.clone()
-        };
-        tracing::info!(tables = %snapshot.tables.join(" "), "a copy was requested");
-        let progress = Arc::new(Progress::new(false));
-        let work = Work {
-            requests,
-            snapshot: Arc::new(snapshot),
-            filter,
-            tables: HashSet::new(),
-            progress,
-            rounds: 0,
-            noted: Instant::now(),
-        };
+        tracing::info!(tables = %tables.join(" "), "a copy was requested");
+        let work = self.work(Some(requests), tables, filter);
         self.prepare(work).await
     }
 
@@ -248,16 +300,17 @@ impl Live {
         };
         work.tables = found.selection.tables.iter().copied().collect();
         let (after, target, meant) = (self.next_xid, self.plan.target.clone(), work.tables.clone());
+        let sees = self.current.map(|transaction| transaction.xid);
         let task = background(async move {
-            let export = Export::take(&url, Some(after)).await?;
+            let export = Export::take(&url, Some(after), sees).await?;
             let mut found = tables::find(&export.client, &patterns).await?;
             found.keep(&meant);
-            let absent = match &target {
-                Target::Postgres(target) => Copy::absent(target, &found).await?,
+            let missing = match &target {
+                Target::Postgres(target) => Copy::missing(target, &found).await?,
                 Target::Stdout => meant,
             };
             export.settle().await?;
-            Ok(Prepared { export, found, absent })
+            Ok(Prepared { export, found, missing })
         });
         self.state = State::Preparing(work, task);
         Ok(())
@@ -322,6 +375,7 @@ impl Live {
             Err(error) => return self.end(work, vec![("snapshot".to_owned(), error)]).await,
         };
         for oid in &outcome.done {
+            self.begun.remove(oid);
             if work.filter.is_none() {
                 self.seen.table(*oid, view.clone());
             }
@@ -341,7 +395,16 @@ impl Live {
         }
         let failed: Vec<(String, String)> =
             failed.into_iter().map(|(what, error)| (what, error.to_string())).collect();
-        work.requests.end(work.progress.totals(), &failed).await
+        match work.requests {
+            Some(requests) => requests.end(work.progress.totals(), &failed).await,
+            None => {
+                match failed.into_iter().next() {
+                    Some((what, why)) => Err(Error::fatal(format!("{what}: {why}"))
+                        .hint("the stream cannot go on without its rows")),
+                    None => Ok(()),
+                }
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! others             source::snapshot::rows               schema events, then rows as inserts, through the sink itself
 //! ```
 
+pub mod again;
 pub mod live;
 
 use std::collections::HashSet;
@@ -51,6 +52,8 @@ pub struct Outcome {
     pub done: HashSet<u32>,
     /// The schema was copied now.
     pub schema: bool,
+    /// What the target had was replaced or dropped, where that was asked for.
+    pub again: bool,
 }
 
 /// How often a request is told how far its copy is, and asked whether it is still wanted.
@@ -62,16 +65,18 @@ const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// As [`copy_unrecorded`]; fatal when the request was cancelled.
 pub async fn copy(plan: &Plan, slot: Option<u64>, progress: Arc<Progress>) -> Result<Outcome> {
     let snapshot = &plan.snapshot;
-    let Some(url) = &snapshot.recorder else { return copy_unrecorded(plan, snapshot, slot, progress).await };
     let recorder = |error: Error| error.context("snapshot recorder");
-    let requests = match Requests::begin(url, &snapshot.tables, snapshot.repeat).await {
-        Ok(requests) => requests,
-        // Where a stream follows, the record is for people; a login that may only read can do without.
-        Err(error) if slot.is_some() && error.code() == Some("42501") => {
-            tracing::warn!("not recorded in pgstream.snapshot_requests: {error}");
-            return copy_unrecorded(plan, snapshot, slot, progress).await;
-        }
-        Err(error) => return Err(recorder(error)),
+    let requests = match &snapshot.recorder {
+        None => None,
+        Some(url) => match Requests::begin(url, &snapshot.tables, snapshot.repeat).await {
+            Ok(requests) => Some(requests),
+            // Where a stream follows, the record is for people; a login that may only read can do without.
+            Err(error) if slot.is_some() && error.code() == Some("42501") => {
+                tracing::warn!("not recorded in pgstream.snapshot_requests: {error}");
+                None
+            }
+            Err(error) => return Err(recorder(error)),
+        },
     };
     let mut copying = pin!(copy_unrecorded(plan, snapshot, slot, Arc::clone(&progress)));
     let mut tick = interval(NOTE_EVERY);
@@ -80,13 +85,17 @@ pub async fn copy(plan: &Plan, slot: Option<u64>, progress: Arc<Progress>) -> Re
         tokio::select! {
             copied = &mut copying => break copied,
             _ = tick.tick() => {
+                progress.log();
                 // That it cannot be told just now is no reason to stop copying.
-                if let Ok(false) = requests.progress(progress.totals()).await {
-                    return Err(Error::fatal("the snapshot was cancelled"));
+                if let Some(requests) = &requests {
+                    if let Ok(false) = requests.progress(progress.totals()).await {
+                        return Err(Error::fatal("the snapshot was cancelled"));
+                    }
                 }
             }
         }
     };
+    let Some(requests) = requests else { return copied };
     let failed = match &copied {
         Ok(outcome) => {
             outcome.failed.iter().map(|(table, error)| (table.clone(), error.to_string())).collect()
@@ -112,11 +121,16 @@ async fn copy_unrecorded(
     let mut attempts = Attempts::new(plan.retry);
     let mut outcome = Outcome::default();
     loop {
+        let again = plan.resnapshot && !outcome.again;
         let tried =
             match Copy::open(&plan.source, target, snapshot, Arc::clone(&progress), &mut outcome).await {
                 Ok(copy) => {
                     attempts.established();
-                    copy.run(slot).await
+                    if again {
+                        copy.again(slot).await
+                    } else {
+                        copy.run(slot).await
+                    }
                 }
                 Err(error) => Err(error),
             };
@@ -139,7 +153,7 @@ async fn events(
     progress: Arc<Progress>,
 ) -> Result<Outcome> {
     let source = |error: Error| error.context("source");
-    let export = Export::take(&plan.source.url, slot).await.map_err(source)?;
+    let export = Export::take(&plan.source.url, slot, None).await.map_err(source)?;
     let patterns = Patterns::new(snapshot)?;
     let found = tables::find(&export.client, &patterns).await.map_err(source)?;
     let nowhere = Identity {

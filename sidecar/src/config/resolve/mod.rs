@@ -152,7 +152,16 @@ impl Settings {
         match (source, target) {
             (Some(source), Some(target)) if problems.is_empty() => {
                 let grace = self.duration("grace_period").unwrap_or(Duration::from_secs(30));
-                Ok(Plan { source, target, mode, snapshot, filter, retry: self.backoff(), grace })
+                Ok(Plan {
+                    source,
+                    target,
+                    mode,
+                    snapshot,
+                    resnapshot: false,
+                    filter,
+                    retry: self.backoff(),
+                    grace,
+                })
             }
             _ => Err(Problems(problems)),
         }

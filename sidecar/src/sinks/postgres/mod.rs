@@ -22,6 +22,7 @@ mod shape;
 mod statement;
 mod table;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Batch, SequenceValues};
@@ -29,6 +30,7 @@ use crate::config::plan::PostgresTarget;
 use crate::error::Result;
 use crate::event::{Change, Commit, Ddl, Event, Lsn, Relation, Truncate};
 use crate::pipeline::seen::Seen;
+use crate::postgres::sql;
 use crate::source::slot::Identity;
 
 use ddl::Replay;
@@ -36,6 +38,13 @@ use held::Held;
 use progress::Progress;
 use session::{Session, Step};
 use table::Tables;
+
+/// Makes a target forget a slot's position and what was copied from its database.
+pub async fn forget(target: &PostgresTarget, slot: &str, database: &str) -> Result<()> {
+    let client = sql::connect(&target.url).await?;
+    progress::forget(&client, slot, database).await?;
+    copy::memory::forget(&client, database).await
+}
 
 /// A PostgreSQL target.
 pub struct Postgres {
@@ -49,6 +58,8 @@ pub struct Postgres {
     begun: bool,
     /// End of the last transaction committed in this round.
     committed: Option<Lsn>,
+    /// Tables rewritten with values that no stream carries: they are noted as not copied, and changes of their rows are passed over.
+    rewritten: HashSet<u32>,
 }
 
 impl Postgres {
@@ -65,6 +76,7 @@ impl Postgres {
             held: Held::default(),
             begun: false,
             committed: None,
+            rewritten: HashSet::new(),
         })
     }
 
@@ -77,7 +89,17 @@ impl Postgres {
     /// What copies hold of the changes that come now.
     pub async fn seen(&mut self, source: &Identity) -> Result<Seen> {
         let from = self.progress.durable();
-        copy::ledger::seen(&mut self.session, &source.system, &source.database, from).await
+        copy::memory::seen(&mut self.session, &source.system, &source.database, from).await
+    }
+
+    /// Tables whose copy was begun and not completed, by their oid at the source.
+    pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
+        copy::memory::begun(&mut self.session, &source.system, &source.database).await
+    }
+
+    /// Tables rewritten since the last call. Whoever asks sees to their changes from here on.
+    pub fn rewritten(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.rewritten).into_iter().collect()
     }
 
     /// Writes a batch; after Ok its whole transactions are flushed.
@@ -155,6 +177,9 @@ impl Postgres {
             self.tables.clear();
             self.session.forget()?;
         }
+        if self.rewritten.contains(&change.relation.oid) {
+            return Ok(());
+        }
         if self.replay.is_waiting() || self.held.holds(&change.relation) {
             return self.held.push(change);
         }
@@ -187,7 +212,10 @@ impl Postgres {
 
     async fn replay(&mut self, ddl: &Ddl) -> Result<()> {
         self.begin()?;
-        self.replay.run(&mut self.session, &self.target, ddl).await?;
+        for (oid, name) in self.replay.run(&mut self.session, &self.target, ddl).await? {
+            copy::memory::rewritten(&mut self.session, self.progress.source(), oid, &name)?;
+            self.rewritten.insert(oid);
+        }
         self.tables.clear();
         Ok(())
     }

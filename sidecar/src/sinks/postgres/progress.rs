@@ -10,7 +10,9 @@ use super::statement::{guarded, ident};
 use crate::config::plan::Origin;
 use crate::error::{Error, Result};
 use crate::event::{Commit, Lsn, Value};
+use crate::postgres::sql;
 use crate::source::slot::Identity;
+use tokio_postgres::Client;
 
 const EXISTS: &str =
     "select 't' from pg_catalog.pg_tables where schemaname = 'pgstream_sink' and tablename = 'progress'";
@@ -82,6 +84,11 @@ impl Progress {
             .hint("changes in between are lost for this target: copy the tables again with --resnapshot"));
         }
         Ok(progress)
+    }
+
+    /// Where the stream comes from.
+    pub(super) fn source(&self) -> &Identity {
+        &self.source
     }
 
     /// What is stored and flushed at the target.
@@ -171,6 +178,20 @@ impl Progress {
         }
         lsn(found)
     }
+}
+
+/// Forgets where a slot's stream is, wherever that is stored.
+pub(super) async fn forget(client: &Client, slot: &str, database: &str) -> Result<()> {
+    let there = "select pg_catalog.to_regclass('pgstream_sink.progress') is not null";
+    if !client.query_one(there, &[]).await.map_err(sql::of)?.get::<_, bool>(0) {
+        return Ok(());
+    }
+    let origins =
+        "select pg_catalog.pg_replication_origin_drop(o.roname) from pg_catalog.pg_replication_origin o \
+        join pgstream_sink.progress p on p.origin = o.roname where p.slot = $1 and p.database = $2";
+    client.query(origins, &[&slot, &database]).await.map_err(sql::of)?;
+    let rows = "delete from pgstream_sink.progress where slot = $1 and database = $2";
+    client.execute(rows, &[&slot, &database]).await.map_err(sql::of).map(drop)
 }
 
 fn key(source: &Identity) -> (&str, &str, &str) {

@@ -52,14 +52,24 @@ pub async fn find(client: &Client, source: &Source, system: &str) -> Result<Iden
     Ok(Identity { system: system.to_owned(), database, slot: slot.name.clone(), confirmed })
 }
 
-/// The transaction id that was next when the slot was made: older transactions may have ended before its start. Where `init` noted none, the
-/// next one now.
+/// The transaction id that was next when the slot was made: older transactions may have ended before its start. Where `init` noted none, or
+/// this login may not read the note, the next one now.
 pub async fn next_xid(client: &Client, slot: &str) -> Result<u64> {
-    let sql = "select coalesce((select next_xid from pgstream.slots where slot_name = $1), \
-        pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()))::text";
-    let row = client.query_one(sql, &[&slot]).await.map_err(sql::of)?;
+    let noted = "select next_xid::text from pgstream.slots where slot_name = $1 and next_xid is not null";
+    let noted = match client.query_opt(noted, &[&slot]).await.map_err(sql::of) {
+        Err(error) if error.code() != Some("42501") => return Err(error),
+        Ok(row) => row,
+        Err(_) => None,
+    };
+    let row = match noted {
+        Some(row) => row,
+        None => {
+            let now = "select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text";
+            client.query_one(now, &[]).await.map_err(sql::of)?
+        }
+    };
     let text: String = row.get(0);
-    text.parse().map_err(|_| Error::fatal(format!("pgstream.slots holds `{text}` as transaction id")))
+    text.parse().map_err(|_| Error::fatal(format!("`{text}` is not a transaction id")))
 }
 
 /// `pgstream_<database>_slot`, with what a slot name cannot have replaced by `_`, cut to the 63 characters a name can have: as

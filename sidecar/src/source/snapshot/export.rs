@@ -82,11 +82,12 @@ impl Export {
     }
 
     /// Takes a snapshot. `after`: the transaction id that was next when the slot was made; the snapshot is taken when all
-    /// transactions older than it have ended, since the slot may not show them.
+    /// transactions older than it have ended, since the slot may not show them. `sees`: also one that shows this transaction of the stream,
+    /// which may have been streamed before others can see it.
     ///
     /// # Errors
     /// Transient when the source cannot be reached.
-    pub async fn take(url: &ConnInfo, after: Option<u64>) -> Result<Self> {
+    pub async fn take(url: &ConnInfo, after: Option<u64>, sees: Option<u32>) -> Result<Self> {
         let client = sql::connect(url).await?;
         client.batch_execute(READ_SETTINGS).await.map_err(sql::of)?;
         let mut told = None;
@@ -96,6 +97,7 @@ impl Export {
             let end: String = row.get(2);
             let end: Lsn = end.parse().map_err(|error| Error::fatal(format!("{error}")))?;
             let view = View::new(row.get(1), end)?;
+            let after = after.max(sees.map(|xid| view.whole(xid) + 1));
             let Some(after) = after.filter(|after| view.waits_for_older_than(*after)) else {
                 let export = Self { client, id: row.get(0), view };
                 if !export.is_flushed().await? {

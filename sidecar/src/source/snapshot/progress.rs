@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -27,6 +27,8 @@ pub struct Progress {
     state: Mutex<State>,
     bars: MultiProgress,
     total: ProgressBar,
+    /// Nobody sees the bars: now and then a line is logged.
+    logs: bool,
     begun: Instant,
 }
 
@@ -34,8 +36,10 @@ pub struct Progress {
 struct State {
     totals: Totals,
     tables: HashMap<u32, ProgressBar>,
+    logged: Option<Instant>,
 }
 
+const LOG_EVERY: Duration = Duration::from_secs(10);
 const TOTAL: &str = "{prefix:.bold} {bar:30} {decimal_bytes:>10} of about {decimal_total_bytes} {decimal_bytes_per_sec:>12}, {eta} left";
 const TABLE: &str = "  {bar:30} {decimal_bytes:>10} {decimal_bytes_per_sec:>12} {prefix}";
 
@@ -52,7 +56,8 @@ impl Progress {
         let draw = if bars { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(draw);
         let total = bars.add(ProgressBar::new(0).with_style(style(TOTAL)).with_prefix("copying"));
-        Self { state: Mutex::default(), bars, total, begun: Instant::now() }
+        let logs = bars.is_hidden();
+        Self { state: Mutex::default(), bars, total, logs, begun: Instant::now() }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -94,13 +99,26 @@ impl Progress {
         }
     }
 
+    /// Logs how far it is, where there are no bars: at most every ten seconds.
+    pub fn log(&self) {
+        let mut state = self.state();
+        let last = state.logged.unwrap_or(self.begun);
+        if !self.logs || last.elapsed() < LOG_EVERY {
+            return;
+        }
+        state.logged = Some(Instant::now());
+        let Totals { tables, rows, bytes, expected } = state.totals;
+        let percent = (bytes * 100).checked_div(expected).unwrap_or(100).min(100);
+        tracing::info!(tables, rows, bytes, percent, "copying");
+    }
+
     /// The sums.
     pub fn totals(&self) -> Totals {
         self.state().totals
     }
 
     /// Since when.
-    pub fn elapsed(&self) -> std::time::Duration {
+    pub fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 

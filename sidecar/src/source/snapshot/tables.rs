@@ -274,6 +274,14 @@ fn is_systems(schema: &str) -> bool {
     schema.starts_with("pg_") || matches!(schema, "information_schema" | "pgstream" | "pgstream_sink")
 }
 
+/// Patterns that mean just those tables; those that are gone are left out.
+pub async fn names(client: &Client, oids: &[u32]) -> Result<Vec<String>> {
+    let sql = "select pg_catalog.quote_ident(n.nspname), pg_catalog.quote_ident(c.relname) from pg_catalog.pg_class c \
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace where c.oid = any ($1)";
+    let rows = client.query(sql, &[&oids]).await.map_err(sql::of)?;
+    Ok(rows.iter().map(|row| format!("{}.{}", row.get::<_, String>(0), row.get::<_, String>(1))).collect())
+}
+
 /// The newest document of each of those schemas, as rows of `pgstream.schema_log`; none where that table is not there.
 pub async fn schema_documents(
     client: &Client,

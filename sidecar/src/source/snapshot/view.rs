@@ -44,10 +44,15 @@ impl View {
         if commit_lsn >= self.end {
             return false;
         }
-        // The stream only holds transactions younger than two billion others: the nearest number with these 32 bits is the one.
-        let distance = i64::from(xid.wrapping_sub(self.xmax as u32) as i32);
-        let xid = self.xmax.wrapping_add_signed(distance);
+        let xid = self.whole(xid);
         xid < self.xmin || xid < self.xmax && self.running.binary_search(&xid).is_err()
+    }
+
+    /// A transaction of the stream with its epoch. The stream only holds transactions younger than two billion others: the nearest number
+    /// with these 32 bits is the one.
+    pub fn whole(&self, xid: u32) -> u64 {
+        let distance = i64::from(xid.wrapping_sub(self.xmax as u32) as i32);
+        self.xmax.wrapping_add_signed(distance)
     }
 
     /// Whether a transaction older than `xid` was running when the snapshot was taken.

@@ -6,27 +6,24 @@
 //! pgstream_sink.pending     statements that come after the rows: indexes, constraints, triggers
 //! ```
 //!
-//! The stream reads it as well: changes that a copy already holds are passed over (see [`crate::pipeline::seen`]).
+//! The stream reads it as well: changes that a copy already holds are passed over (by `memory`; see [`crate::pipeline::seen`]).
 
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use tokio_postgres::Client;
 
-use crate::config::plan::Filter;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Lsn;
-use crate::pipeline::seen::Seen;
 use crate::postgres::relay::Passed;
 use crate::postgres::sql;
-use crate::sinks::postgres::session::Session;
 use crate::sinks::postgres::statement::literal;
 use crate::source::snapshot::schema::{Entry, Schema};
-use crate::source::snapshot::tables::{Patterns, Table};
+use crate::source::snapshot::tables::Table;
 use crate::source::snapshot::view::View;
 
 /// The tables, made once.
-const CREATE: &str = "
+pub(super) const CREATE: &str = "
 create schema if not exists pgstream_sink;
 create table if not exists pgstream_sink.snapshots (
   id bigint generated always as identity primary key,
@@ -69,20 +66,20 @@ create table if not exists pgstream_sink.pending (
 );
 comment on table pgstream_sink.pending is 'Statements of a copied schema that are run once the rows are there.';";
 
-const EXISTS: &str = "select pg_catalog.to_regclass('pgstream_sink.pending') is not null";
+pub(super) const EXISTS: &str = "select pg_catalog.to_regclass('pgstream_sink.pending') is not null";
 
 /// The database a copy comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub(super) struct Origin {
     /// `system_identifier` of the server.
-    pub system: String,
+    system: String,
     /// Database name.
-    pub database: String,
+    database: String,
 }
 
 impl Origin {
     /// Where that session is connected to.
-    pub async fn of(client: &Client) -> Result<Self> {
+    pub(super) async fn of(client: &Client) -> Result<Self> {
         let sql = "select system_identifier::text, pg_catalog.current_database()::text from pg_catalog.pg_control_system()";
         let row = client.query_one(sql, &[]).await.map_err(sql::of)?;
         Ok(Self { system: row.get(0), database: row.get(1) })
@@ -96,46 +93,9 @@ pub(super) struct Copied {
 }
 
 /// What was copied from one database to this target.
-pub struct Ledger {
+pub(super) struct Ledger {
     client: Client,
     origin: Origin,
-}
-
-/// What copies to that target hold of changes after `from`, read by the session that will apply them.
-pub(in crate::sinks::postgres) async fn seen(
-    session: &mut Session,
-    system: &str,
-    database: &str,
-    from: Lsn,
-) -> Result<Seen> {
-    let mut seen = Seen::default();
-    let exists = session
-        .rows("select 't' where pg_catalog.to_regclass('pgstream_sink.pending') is not null", &[])
-        .await?;
-    if exists.is_empty() {
-        return Ok(seen);
-    }
-    let of = "system_identifier = $1 and database = $2 and lsn > $3::pg_catalog.pg_lsn";
-    let from = from.to_string();
-    let broken = || Error::fatal("the tables of schema pgstream_sink are not what this version writes");
-    let tables =
-        format!("select oid::text, view, lsn::text from pgstream_sink.copies where complete and {of}");
-    for row in session.rows(&tables, &[system, database, &from]).await? {
-        let [Some(oid), Some(view), Some(end)] = row.as_slice() else { return Err(broken()) };
-        seen.table(oid.parse().map_err(|_| broken())?, View::new(view, end.parse().map_err(|_| broken())?)?);
-    }
-    let schemas = format!(
-        "select pg_catalog.to_json(tables)::text, pg_catalog.to_json(excluded)::text, view, lsn::text from pgstream_sink.snapshots where {of}"
-    );
-    for row in session.rows(&schemas, &[system, database, &from]).await? {
-        let [Some(tables), Some(excluded), Some(view), Some(end)] = row.as_slice() else {
-            return Err(broken());
-        };
-        let list = |text: &str| serde_json::from_str::<Vec<String>>(text).map_err(|_| broken());
-        let patterns = Patterns::of(&Filter { include: list(tables)?, exclude: list(excluded)? })?;
-        seen.schema(patterns, View::new(view, end.parse().map_err(|_| broken())?)?);
-    }
-    Ok(seen)
 }
 
 impl Ledger {

@@ -10,7 +10,9 @@
 //! unfinished table is removed in the transaction that begins it anew. A table counts as copied when its last range is on disk.
 
 mod after;
-pub mod ledger;
+mod again;
+mod ledger;
+pub(in crate::sinks::postgres) mod memory;
 mod plan;
 mod replace;
 mod worker;
@@ -20,9 +22,9 @@ use std::sync::Arc;
 
 use tokio_postgres::Client;
 
-use crate::config::plan::{OnConflict, PostgresTarget, Source};
-use crate::config::snapshot::{Parts, RangeSize, SchemaSource, Snapshot};
-use crate::error::{Error, Result};
+use crate::config::plan::{PostgresTarget, Source};
+use crate::config::snapshot::{Parts, SchemaSource, Snapshot};
+use crate::error::{Error, Kind, Result};
 use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
 use crate::snapshot::Outcome;
@@ -36,7 +38,6 @@ use crate::source::snapshot::work::{Done, Work};
 
 use ledger::{Ledger, Origin};
 use plan::{Planned, Rules, Verdict};
-use replace::Replacer;
 use worker::{Job, Worker};
 
 /// Snapshots taken for what was left, before it is given up until the next run.
@@ -51,6 +52,8 @@ pub struct Copy<'a> {
     patterns: Patterns,
     progress: Arc<Progress>,
     outcome: &'a mut Outcome,
+    /// A stream follows.
+    streams: bool,
     /// Only tables are copied that were begun before.
     only_begun: bool,
 }
@@ -75,7 +78,17 @@ impl<'a> Copy<'a> {
         let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
         let ledger = Ledger::open(client, origin).await.map_err(|error| error.context("target"))?;
         let ledger = Arc::new(ledger);
-        Ok(Self { source, target, snapshot, ledger, patterns, progress, outcome, only_begun: false })
+        Ok(Self {
+            source,
+            target,
+            snapshot,
+            ledger,
+            patterns,
+            progress,
+            outcome,
+            streams: false,
+            only_begun: false,
+        })
     }
 
     /// Copies everything. `slot`: what comes after is streamed, and the transaction id that was next when the slot was made (see
@@ -88,6 +101,7 @@ impl<'a> Copy<'a> {
         let mut asked = Vec::new();
         let Snapshot { tables, excluded, .. } = self.snapshot;
         // Tables that came since then come by the stream.
+        self.streams = slot.is_some();
         self.only_begun = slot.is_some() && self.ledger.has_schema(tables, excluded).await?;
         let source = |error: Error| error.context("source");
         let mut why = None;
@@ -95,7 +109,7 @@ impl<'a> Copy<'a> {
             if round > MOST_ROUNDS {
                 return Err(why.unwrap_or_else(changed_again));
             }
-            let export = Export::take(&self.source.url, slot).await.map_err(source)?;
+            let export = Export::take(&self.source.url, slot, None).await.map_err(source)?;
             let found = tables::find(&export.client, &self.patterns).await.map_err(source)?;
             if !self.schema(&export, &found).await? {
                 continue;
@@ -129,36 +143,6 @@ impl<'a> Copy<'a> {
             after::analyze(&self.ledger, asked).await?;
         }
         self.ledger.finish().await
-    }
-
-    /// Replaces the rows of tables that a stream writes, by those that `export` shows; tables that are not there are made.
-    ///
-    /// # Errors
-    /// Transient when a table was changed meanwhile: another snapshot is needed. What concerns single tables is in the outcome.
-    pub async fn replace(mut self, export: Export, found: Found, filter: Option<String>) -> Result<()> {
-        if !self.schema(&export, &found).await? {
-            return Err(changed_again());
-        }
-        let rules =
-            Rules { repeat: true, exact: false, on_conflict: OnConflict::Error, filter, replace: true };
-        let planned = self.judged(found.tables, &rules, true).await?;
-        let tables: Vec<Table> = planned.iter().map(|planned| planned.table.clone()).collect();
-        let ranges = Ranges::new(&tables, RangeSize::Pages(u64::MAX), self.snapshot.workers, false);
-        let job = self.job(&export, planned);
-        let workers = (0..self.snapshot.workers.all.min(tables.len())).map(|_| Replacer::new(&job)).collect();
-        let done = Work::new(tables.clone(), ranges, Arc::clone(&self.progress)).run(workers).await?;
-        if let Some(error) = self.note(done, &tables) {
-            return Err(error);
-        }
-        drop(export);
-        self.finish(&found.asked).await
-    }
-
-    /// Tables that the target does not have, or not with all their rows.
-    pub async fn absent(target: &PostgresTarget, found: &Found) -> Result<HashSet<u32>> {
-        let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
-        let there = there(&client, found).await?;
-        Ok(found.asked.iter().map(|table| table.oid).filter(|oid| !there.contains(oid)).collect())
     }
 
     /// Makes the schema, where it is not there. False when it was changed meanwhile: another snapshot is needed.
@@ -299,6 +283,13 @@ impl<'a> Copy<'a> {
                 // Made after the schema was copied.
                 Verdict::Missing if !first => {}
                 Verdict::Missing => fail("the target has no such table: copy the schema as well".into()),
+                // The stream will make it as it is; then it is copied.
+                Verdict::Other if self.streams => {
+                    tracing::info!(table = %relation, "changed since its schema was copied: its rows follow with the stream");
+                }
+                Verdict::Other => {
+                    fail(format!("{relation} has other columns at the target: {}", plan::REMEDY))
+                }
                 Verdict::Cannot(why) => fail(why),
             }
         }
@@ -316,9 +307,7 @@ impl<'a> Copy<'a> {
             let sql = format!("begin; {wait}; {remove}{note}; commit");
             match self.ledger.client().batch_execute(&sql).await.map_err(sql::of) {
                 Ok(()) => begun.push(planned),
-                Err(error) if error.kind() == crate::error::Kind::Transient => {
-                    return Err(error.context("target"))
-                }
+                Err(error) if error.kind() == Kind::Transient => return Err(error.context("target")),
                 Err(error) => {
                     let _ = self.ledger.client().batch_execute("rollback").await;
                     self.outcome.failed.push((planned.table.relation.to_string(), error.context("target")));

@@ -43,6 +43,8 @@ pub(super) enum Verdict {
     Done,
     /// The target does not have it.
     Missing,
+    /// It was made by us, and has other columns than the source's by now.
+    Other,
     /// It cannot be copied.
     Cannot(String),
 }
@@ -132,11 +134,14 @@ async fn one(
         return Ok(Verdict::Cannot(format!("{relation} is no plain table at the target")));
     }
     let names = || relation.columns.iter().map(|column| &*column.name);
-    if let Some(column) = names().find(|name| !target.columns.contains_key(*name)) {
-        return Ok(Verdict::Cannot(format!("{relation} has no column {column} at the target: {REMEDY}")));
+    let lacks = names().find(|name| !target.columns.contains_key(*name));
+    let same = |(name, declared): (&str, &String)| target.columns.get(name) == Some(declared);
+    let equal = names().zip(&table.type_names).all(same);
+    if rules.exact && copied.is_some() && (!equal || target.columns.len() != relation.columns.len()) {
+        return Ok(Verdict::Other);
     }
-    if rules.exact && target.columns.len() != relation.columns.len() {
-        return Ok(Verdict::Cannot(format!("{relation} has other columns at the target: {REMEDY}")));
+    if let Some(column) = lacks {
+        return Ok(Verdict::Cannot(format!("{relation} has no column {column} at the target: {REMEDY}")));
     }
     let name = format!("{}.{}", ident(&relation.schema), ident(&relation.name));
     let (mut merge, mut remove) = (None, None);
@@ -167,8 +172,7 @@ async fn one(
             OnConflict::Nothing => Some(Merge { key: Vec::new(), replace: false }),
         };
     }
-    let same = |(column, declared): (&str, &String)| target.columns.get(column) == Some(declared);
-    let binary = table.binary && names().zip(&table.type_names).all(same);
+    let binary = table.binary && equal;
     let columns = names().map(ident).collect();
     Ok(Verdict::Copy(Box::new(Planned {
         table: table.clone(),
@@ -181,7 +185,8 @@ async fn one(
     })))
 }
 
-const REMEDY: &str = "its definition is not that of the source; start with --reset to make it anew";
+pub(super) const REMEDY: &str =
+    "its definition is not that of the source; start with --reset to make it anew";
 
 impl Planned {
     /// The COPY that reads a range.

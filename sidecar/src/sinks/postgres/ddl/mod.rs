@@ -82,18 +82,19 @@ impl Replay {
         !self.nested.is_empty()
     }
 
-    /// Repeats one event in the open target transaction.
+    /// Repeats one event in the open target transaction. Answers the tables it rewrote with values that differ from the source's: oid and name.
     pub(super) async fn run(
         &mut self,
         session: &mut Session,
         target: &PostgresTarget,
         ddl: &Ddl,
-    ) -> Result<()> {
+    ) -> Result<Vec<(u32, String)>> {
         let skip = target.ddl_conflict == DdlConflict::SkipIfEqual;
+        let mut rewritten = Vec::new();
         match self.plan(session, ddl).await? {
             Some(statements) => {
                 if ddl.rewrite {
-                    warn_of_rewrite(session, ddl, &statements).await?;
+                    rewritten = differing(session, ddl, &statements).await?;
                 }
                 self.execute(session, target, ddl, &statements, skip).await?;
             }
@@ -102,7 +103,8 @@ impl Replay {
         }
         self.remember(ddl);
         // Parsed statements keep the types their tables had.
-        session.forget()
+        session.forget()?;
+        Ok(rewritten)
     }
 
     async fn execute(
@@ -240,8 +242,8 @@ fn parents_first(mut events: Vec<Arc<Ddl>>) -> Vec<Arc<Ddl>> {
     ordered
 }
 
-/// A rewrite computes values for old rows, and no stream carries them. What cannot differ is passed over in silence.
-async fn warn_of_rewrite(session: &mut Session, ddl: &Ddl, statements: &[String]) -> Result<()> {
+/// Tables with rows for which a rewrite computes values that differ here: oid and name. No stream carries them.
+async fn differing(session: &mut Session, ddl: &Ddl, statements: &[String]) -> Result<Vec<(u32, String)>> {
     let parsed = statements.iter().filter_map(|sql| text::parse(sql, &ddl.settings)).flatten();
     let functions: Vec<String> =
         parsed.flat_map(|statement| stored::functions_of_rewrite(&statement.node)).collect();
@@ -252,23 +254,24 @@ async fn warn_of_rewrite(session: &mut Session, ddl: &Ddl, statements: &[String]
         || (!from_sequence
             && session.rows(&format!("{varying} ({})", names.join(", ")), &[]).await?.is_empty())
     {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    for table in ddl.tables.as_array().into_iter().flatten().filter_map(Table::read) {
+    let mut tables = Vec::new();
+    for json in ddl.tables.as_array().into_iter().flatten() {
+        let Some(table) = Table::read(json) else { continue };
         if describe(session, &table.schema, &table.table).await?.is_none() {
             continue;
         }
         let filled = format!("select from only {} limit 1", table.name());
         session.once(Step::Own, &filled)?;
         let rows = session.sync().await?.pop().map_or(0, |outcome| outcome.affected);
-        if rows > 0 {
-            tracing::warn!(
-                table = %table.name(), command = %ddl.command_tag, lsn = %ddl.lsn,
-                "the rewritten values of its rows may differ from the source: copy the table again"
-            );
+        let oid = json.get("oid").and_then(|oid| oid.as_str()?.parse().ok());
+        if let Some(oid) = oid.filter(|_| rows > 0) {
+            tracing::info!(table = %table.name(), lsn = %ddl.lsn, "rewritten with values of its own: its rows are copied again");
+            tables.push((oid, table.name()));
         }
     }
-    Ok(())
+    Ok(tables)
 }
 
 #[cfg(test)]

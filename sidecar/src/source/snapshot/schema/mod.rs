@@ -224,6 +224,11 @@ impl Schema {
         self.after.iter_mut().for_each(|entry| entry.needs.retain(|id| left.contains(id)));
     }
 
+    /// What is made, whatever its order: to compare two schemas.
+    pub fn definitions(&self) -> std::collections::BTreeSet<&str> {
+        self.before.iter().chain(&self.after).map(|entry| entry.sql.as_str()).collect()
+    }
+
     /// Roles and all entries as one script of plain SQL, without passwords.
     pub fn script(&self) -> String {
         let mut script = format!("{}{}", self.roles.script(), self.session);
