@@ -113,7 +113,7 @@ fn a_policy_that_hides_rows_is_an_error() {
     let (source, target) = (Database::on_source(), Database::on_target());
     source.execute(
         "create table hidden (id int primary key, who text); insert into hidden values (1, 'a'), (2, 'b'); create table open (id int primary key);
-         insert into open values (1); alter table hidden enable row level security; create policy some on hidden using (who = 'a')",
+         insert into open values (1); alter table hidden enable row level security; create policy few on hidden using (who = 'a')",
     );
     let reader = Role::new(&source, "reader", "grant select on hidden, open to ROLE");
     let run = || {
@@ -198,7 +198,7 @@ fn input_that_cannot_work_is_refused_at_once() {
     let mut said = vec![
         refused(run(&from, &to, "public.nosuch"), &["public.nosuch"]),
         refused(run(&from, &to, "a.b.c"), &["a.b.c", "--tables"]),
-        refused(run(&from, &to, "\"open"), &["\"open", "--tables"]),
+        refused(run(&from, &to, "\"open"), &["double quote", "--tables"]),
         refused(run(nowhere, &to, "t"), &["source", "127.0.0.1:1"]),
         refused(run(&from, nowhere, "t"), &["target", "127.0.0.1:1"]),
         refused(run(&from, &target.server.url("no_such_database"), "t"), &["target", "no_such_database"]),
@@ -254,11 +254,11 @@ fn a_password_is_on_no_command_line() {
     let options = Options { auth: Auth::Scram, password: Some(PASSWORD), ..Options::default() };
     let server = Server::start("copy_secret", &options);
     let (source, target) = (server.database(), Database::on_target());
-    source.execute("create table t (id int primary key); create table beside (id int)");
+    source.execute("create table t (id int primary key); create schema pgstream_sink; create table pgstream_sink.beside (id int)");
     let url = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/{}", server.port, source.name);
     let mut lock = source.session();
-    // pg_dump looks at all tables.
-    lock.execute("begin; lock table beside in access exclusive mode");
+    // Only pg_dump looks at this one.
+    lock.execute("begin; lock table pgstream_sink.beside in access exclusive mode");
     // Given by the environment: what the user types himself is his own affair.
     let sidecar =
         Sidecar::new(["snapshot", "--target-url", &target.url(), "--tables", "t", "--log-level", "trace"])
@@ -268,7 +268,7 @@ fn a_password_is_on_no_command_line() {
     wait_until("pg_dump waits", SOON, || {
         assert!(sidecar.process().exit_status().is_none(), "{}", sidecar.stderr());
         there
-            .holds("exists (select from pg_locks where not granted and relation = 'beside'::regclass)")
+            .holds("exists (select from pg_locks where not granted and relation = 'pgstream_sink.beside'::regclass)")
             .then_some(())
     });
     let lines = children(sidecar.process().id());

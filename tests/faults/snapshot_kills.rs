@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pgstream_tests::{assert_same, wait_until, Database, Options, Server, Sidecar, LONG};
+use pgstream_tests::{assert_same, wait_until, Database, Options, Server, Sidecar, Signal, LONG, SOON};
 
+use super::snapshot::{data_only, snapshot};
 use crate::flows::{init, slot};
 
 /// Copies struck in one test, each [`KILLS`] times: a sample in `make test`, the full count in `make test-long`.
@@ -209,6 +210,43 @@ fn run_survives(strike: Strike, server: &Arc<Server>) {
         assert_once(&source, &target);
         assert_eq!(sidecar.stop().code(), Some(0), "{}", sidecar.stderr());
     }
+}
+
+/// A worker that is gone may leave a transaction that is still committed. Whoever begins anew waits for it, so that its rows go with the others.
+#[test]
+fn what_a_lost_worker_left_comes_once() {
+    let (source, target) = (Database::on_source(), Database::on_target());
+    source.execute("create table t (n int); insert into t select generate_series(1, 1000)");
+    let (role, name) = (format!("writer_{}", target.name), &target.name);
+    // Without the right to truncate, rows are deleted: and a delete does not wait for rows that it does not see.
+    target.execute(&format!(
+        "create table t (n int); create role \"{role}\" login; grant create on database \"{name}\" to \"{role}\";
+         grant select, insert, update, delete on t to \"{role}\""
+    ));
+    let to = target.url().replace("postgres@", &format!("{role}@"));
+    let copy = || data_only(snapshot(&source.url(), &to, "t"));
+    let (mut rows, mut notes, mut there) = (target.session(), target.session(), target.session());
+    let mut wait_for_waiters = |number: u32| {
+        let waiting = format!(
+            "(select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()) = {number}"
+        );
+        wait_until("those who wait", SOON, || there.holds(&waiting).then_some(()));
+    };
+    rows.execute("begin; lock table t in share mode");
+    let lost = copy().start();
+    wait_for_waiters(1);
+    notes.execute("begin; select from pgstream_sink.copies for no key update");
+    rows.execute("commit");
+    let noting = "exists (select from pg_stat_activity where query like '%update pgstream_sink.copies%commit' and wait_event_type = 'Lock')";
+    wait_until("the rows are there, the note waits", SOON, || rows.holds(noting).then_some(()));
+    lost.process().signal(Signal::STOP);
+    let next = copy().start();
+    wait_for_waiters(2);
+    notes.execute("rollback");
+    assert_eq!(next.wait(LONG).code(), Some(0), "{}", next.stderr());
+    assert_eq!(target.value("select count(*) || ' ' || count(distinct n) from t"), "1000 1000");
+    lost.kill();
+    target.execute(&format!("drop owned by \"{role}\" cascade; drop role \"{role}\""));
 }
 
 #[test]
