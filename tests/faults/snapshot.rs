@@ -211,6 +211,8 @@ fn input_that_cannot_work_is_refused_at_once() {
             &["tabels", "INCLUDE_OBJECT_TYPES"],
         ),
     ];
+    let few = run(&from, &to, "t").env("PGSTREAM_POSTGRES_SNAPSHOT_MAX_CONNECTIONS", "3");
+    said.push(refused(few, &["MAX_CONNECTIONS", "needs 4"]));
     let options = Options { auth: Auth::Scram, password: Some("right"), ..Options::default() };
     let server = Server::start("copy_refused", &options);
     let wrong = format!("postgres://postgres:hunter2@127.0.0.1:{}/postgres", server.port);

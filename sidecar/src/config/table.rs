@@ -72,7 +72,7 @@ pub static SETTINGS: &[Setting] = &[
     set("source.postgres.snapshot.excluded_tables", &["POSTGRES_SNAPSHOT_EXCLUDED_TABLES"], List, Used, "", "Tables among them not to copy."),
     set("source.postgres.snapshot.schema_only_tables", &["POSTGRES_SNAPSHOT_SCHEMA_ONLY_TABLES"], List, Used, "", "Tables among them to make without rows."),
     set("source.postgres.snapshot.snapshot_workers", &["POSTGRES_SNAPSHOT_WORKERS", "POSTGRES_INITIAL_SNAPSHOT_WORKERS"], Count, Used, "as many as there are", "Schemas copied at a time."),
-    set("source.postgres.snapshot.max_connections", &["POSTGRES_SNAPSHOT_MAX_CONNECTIONS"], Count, Used, "50", "Connections to each server at a time, at most."),
+    set("source.postgres.snapshot.max_connections", &["POSTGRES_SNAPSHOT_MAX_CONNECTIONS"], Count, Used, "50", "Connections to each server at a time, at most; 4 or more."),
     set("source.postgres.snapshot.disable_progress_tracking", &["POSTGRES_SNAPSHOT_DISABLE_PROGRESS_TRACKING"], Bool, Used, "false", "No progress bars."),
     set("source.postgres.snapshot.data.schema_workers", &["POSTGRES_SNAPSHOT_SCHEMA_WORKERS", "POSTGRES_INITIAL_SNAPSHOT_SCHEMA_WORKERS"], Count, Used, "4", "Tables of a schema copied at a time."),
     set("source.postgres.snapshot.data.table_workers", &["POSTGRES_SNAPSHOT_TABLE_WORKERS", "POSTGRES_INITIAL_SNAPSHOT_TABLE_WORKERS"], Count, Used, "4", "Ranges of a table copied at a time. All workers together: as many as this machine has processors, from 2 to 8, where none of these three is given."),

@@ -13,6 +13,8 @@ const DUMP: &str = "schema.pgdump_pgrestore.";
 const RANGE: u64 = 80 << 20;
 /// Connections where no limit is given.
 const CONNECTIONS: usize = 50;
+/// Sessions at the source while the schema is dumped: the books, the snapshot, the tables' locks and `pg_dump`.
+const FEWEST: u64 = 4;
 
 fn key(rest: &str) -> String {
     format!("{PREFIX}{rest}")
@@ -57,6 +59,13 @@ impl Settings {
             repeat: self.flag(&key("recorder.repeatable_snapshots")) == Some(true),
             bars: self.flag(&key("disable_progress_tracking")) != Some(true),
         };
+        if let Some(few) = self.number(&key("max_connections")).filter(|number| (1..FEWEST).contains(number))
+        {
+            problems.push(format!(
+                "{}: {few} connections are not enough: a snapshot needs {FEWEST}",
+                self.origin(&key("max_connections"))
+            ));
+        }
         if !postgres && text("schema.mode") == Some("pgdump_pgrestore") {
             problems.push(format!(
                 "{}: pgdump_pgrestore is for a PostgreSQL target: use schemalog",
