@@ -97,7 +97,7 @@ fn source_and_target(server: &Arc<Server>) -> (Database, Database) {
 
 fn small_ranges(sidecar: Sidecar) -> Sidecar {
     sidecar
-        .env("PGSTREAM_POSTGRES_SNAPSHOT_BATCH_BYTES", "64KiB")
+        .env("PGSTREAM_POSTGRES_SNAPSHOT_BATCH_BYTES", "128KiB")
         .env("PGSTREAM_POSTGRES_SNAPSHOT_WORKERS", "1")
         .env("PGSTREAM_POSTGRES_SNAPSHOT_SCHEMA_WORKERS", "2")
         .env("PGSTREAM_POSTGRES_SNAPSHOT_TABLE_WORKERS", "2")

@@ -37,7 +37,9 @@ impl Watch {
 
     fn most(mut self) -> u32 {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().map(|thread| thread.join().expect("the watch failed"));
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the watch failed");
+        }
         self.most.load(Ordering::Relaxed)
     }
 }
