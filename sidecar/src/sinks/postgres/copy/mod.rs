@@ -117,7 +117,6 @@ impl<'a> Copy<'a> {
             let first = asked.is_empty();
             if first {
                 asked.clone_from(&found.asked);
-                self.progress.expect(found.tables.iter());
             }
             why = match self.snapshot.parts {
                 Parts::Schema => None,
@@ -207,6 +206,9 @@ impl<'a> Copy<'a> {
         let planned = self.planned(tables, first).await?;
         if planned.is_empty() {
             return Ok(None);
+        }
+        if first {
+            self.progress.expect(planned.iter().map(|planned| &planned.table));
         }
         export.settle().await.map_err(|error| error.context("source"))?;
         let planned = self.begin(planned, export).await?;
