@@ -97,11 +97,11 @@ async fn stream(
     stop: watch::Receiver<bool>,
     attempts: &mut Attempts,
 ) -> Result<()> {
-    let client = sql::connect(&plan.source.url).await.map_err(|error| error.context("source"))?;
     if copied.is_none() {
-        let identity = connect_source(plan, &client).await.map_err(|error| error.context("source"))?.0;
-        *copied = Some(copy(plan, &client, &identity, stop.clone()).await?);
+        *copied = Some(copy(plan, stop.clone()).await?);
+        attempts.established();
     }
+    let client = sql::connect(&plan.source.url).await.map_err(|error| error.context("source"))?;
     let (identity, wire) = connect_source(plan, &client).await.map_err(|error| error.context("source"))?;
     let mut sink = Sink::open(&plan.target, &identity).await.map_err(|error| error.context("target"))?;
     let remembered = sink.seen(&identity).await.map_err(|error| error.context("target"))?;
@@ -147,13 +147,8 @@ async fn stream(
 }
 
 /// Copies what is there, before the stream begins. Stopping ends it at once; the next run goes on.
-async fn copy(
-    plan: &Plan,
-    client: &Client,
-    identity: &Identity,
-    mut stop: watch::Receiver<bool>,
-) -> Result<Seen> {
-    let slot = slot::next_xid(client, &identity.slot).await.map_err(|error| error.context("source"))?;
+async fn copy(plan: &Plan, mut stop: watch::Receiver<bool>) -> Result<Seen> {
+    let slot = oldest_xid(plan).await.map_err(|error| error.context("source"))?;
     let progress = Arc::new(Progress::new(plan.snapshot.bars));
     let outcome = tokio::select! {
         outcome = snapshot::copy(plan, Some(slot), Arc::clone(&progress)) => outcome,
@@ -172,6 +167,13 @@ async fn copy(
             .into_kind(Kind::Fatal)
             .hint("the stream begins when everything is copied: the next run tries again")),
     }
+}
+
+/// The transaction id that was next when the slot was made. Its sessions end here: a copy may take longer than an idle session lives.
+async fn oldest_xid(plan: &Plan) -> Result<u64> {
+    let client = sql::connect(&plan.source.url).await?;
+    let (identity, _) = connect_source(plan, &client).await?;
+    slot::next_xid(&client, &identity.slot).await
 }
 
 async fn connect_source(plan: &Plan, client: &Client) -> Result<(Identity, Wire)> {

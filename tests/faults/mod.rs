@@ -3,3 +3,6 @@
 mod bad_input;
 mod connections;
 mod kills;
+mod snapshot;
+mod snapshot_kills;
+mod snapshot_limits;

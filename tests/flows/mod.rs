@@ -7,6 +7,7 @@ mod rows;
 mod snapshot;
 mod snapshot_live;
 mod snapshot_stream;
+mod snapshot_values;
 mod stdout;
 mod target;
 mod tutorial;

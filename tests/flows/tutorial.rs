@@ -131,6 +131,8 @@ fn walk(config: &str, content: fn(&str, &str) -> String) {
 fn the_tutorial_with_variables_and_with_yaml() {
     walk("pg2pg_tutorial.env", environment);
     walk("pg2pg_tutorial.yaml", yaml);
+    copies_first("pg2pg_tutorial.env", initial_snapshot, "test_schema");
+    copies_first("pg2pg_tutorial.yaml", snapshot_and_replication, "second_schema");
 }
 
 #[test]
@@ -142,4 +144,69 @@ fn init_by_variables_alone() {
         .finish();
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert_eq!(super::slot(&source), "by_variables_slot");
+}
+
+/// The older variables of a first copy, and the same in yaml: what is there is copied, what comes is streamed.
+fn copies_first(config: &str, content: fn(&str, &str) -> String, schema: &str) {
+    let (source, target) = (Database::on_source(), Database::on_target());
+    source.execute(&format!(
+        "create schema {schema}; create table {schema}.a (id int primary key, v text); create table test (id serial primary key, name text);
+         create table other (id int primary key); insert into {schema}.a select g, 'a' from generate_series(1, 500) g;
+         insert into test (name) values ('alice'), ('bob'); insert into other values (1)"
+    ));
+    let url = source.url();
+    let init = Sidecar::new(["init", "--pgurl", &url, "--replication-slot", SLOT]).finish();
+    assert_eq!(init.code, Some(0), "{}", init.stderr);
+    let sidecar = Sidecar::new(["run", "-c", config, "--log-level", "trace"])
+        .file(config, &content(&url, &target.url()).replace("test_schema", schema))
+        .start();
+    sidecar.wait_for_line("streaming", SOON);
+    let rows = |database: &Database| {
+        let sums = "(select count(*) || coalesce(max(v), '') from SCHEMA.a) || ' ' || (select string_agg(name, ',' order by id) from test)";
+        database.value(&format!("select {}", sums.replace("SCHEMA", schema)))
+    };
+    assert_eq!(rows(&target), "500a alice,bob", "copied before the stream");
+    assert_eq!(target.value("select to_regclass('other') is null"), "t", "not asked for");
+    let requests =
+        "select schema_name, table_names, status, errors from pgstream.snapshot_requests order by 1";
+    assert_eq!(
+        source.rows(requests),
+        [["public", "{test}", "completed", ""], [schema, "{*}", "completed", ""]]
+    );
+    source.execute(&format!("insert into test (name) values ('charlie'); update {schema}.a set v = 'b'; delete from {schema}.a where id = 1"));
+    source.wait_confirmed(SLOT);
+    assert_eq!(rows(&target), "499b alice,bob,charlie");
+    assert_eq!(rows(&source), rows(&target));
+    assert_eq!(sidecar.stop().code(), Some(0), "{}", sidecar.stderr());
+    let gone = Sidecar::new(["tear-down", "--pgurl", &url, "--replication-slot", SLOT]).finish();
+    assert_eq!(gone.code, Some(0), "{}", gone.stderr);
+}
+
+fn initial_snapshot(source: &str, target: &str) -> String {
+    environment(source, target)
+        + &format!(
+            r#"PGSTREAM_POSTGRES_LISTENER_INITIAL_SNAPSHOT_ENABLED=true
+# URL of the PostgreSQL database we want to snapshot
+PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_STORE_URL="{source}"
+# List of tables we want to snapshot. If the tables are not schema qualified, the public schema will be assumed.
+# Wildcards are supported.
+PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_TABLES="test_schema.* test"
+PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_SCHEMA_WORKERS=4
+PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_TABLE_WORKERS=4
+PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_BATCH_PAGE_SIZE=1000
+PGSTREAM_POSTGRES_INITIAL_SNAPSHOT_WORKERS=1
+"#
+        )
+}
+
+fn snapshot_and_replication(source: &str, target: &str) -> String {
+    yaml(source, target).replace("mode: replication #", "mode: snapshot_and_replication #").replace(
+        "    replication:\n",
+        &format!(
+            "    snapshot:\n      mode: full # options are full, schema or data\n      tables: [\"test_schema.*\", \"test\"]\n      \
+             recorder:\n        postgres_url: \"{source}\"\n      snapshot_workers: 4\n      data:\n        schema_workers: 4\n        \
+             table_workers: 4\n        batch_bytes: 83886080\n      schema:\n        mode: pgdump_pgrestore\n        pgdump_pgrestore:\n          \
+             clean_target_db: false\n    replication:\n"
+        ),
+    )
 }

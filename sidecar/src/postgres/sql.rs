@@ -109,6 +109,9 @@ fn remedy(code: &str, message: &str) -> Option<&'static str> {
         "42501" if message.contains("walsender") => {
             "give this login the REPLICATION attribute: alter role .. replication"
         }
+        "42501" if message.contains("row-level security") => {
+            "a policy hides rows from this login: alter role .. bypassrls, or use the table's owner"
+        }
         "42501" => "grant the missing right to this login, or use another one",
         "53300" => "raise max_connections or max_wal_senders, or close sessions",
         "53400" => "raise max_replication_slots, or drop a slot that is no longer used",

@@ -134,6 +134,11 @@ impl Ranges {
         table.state = State::Closed;
     }
 
+    /// A table of which every range was copied does not count as complete all the same.
+    pub fn disown(&mut self, table: usize) {
+        self.tables[table].state = State::Closed;
+    }
+
     /// The tables of which everything was copied.
     pub fn complete(&self) -> impl Iterator<Item = usize> + '_ {
         self.tables
@@ -239,6 +244,15 @@ mod tests {
         ranges.close(open[0]);
         assert!(!ranges.done(open[1]) && ranges.complete().next().is_none());
         assert_eq!(ranges.hand_out(), Next::Nothing);
+    }
+
+    #[test]
+    fn a_table_whose_end_is_not_noted_is_not_complete() {
+        let mut ranges = Ranges::new(&[table("a", 5)], RangeSize::Pages(10), workers(1, 1, 2), true);
+        let open = all(&mut ranges);
+        assert!(ranges.done(open[0]));
+        ranges.disown(0);
+        assert!(ranges.complete().next().is_none() && ranges.hand_out() == Next::Nothing);
     }
 
     proptest! {

@@ -145,7 +145,7 @@ impl Work {
                     self.progress.copied(passed.rows);
                     let complete = self.board().ranges.done(range);
                     if complete {
-                        self.complete(&mut copier, table).await;
+                        self.complete(&mut copier, range.table).await;
                     }
                 }
                 Err(trouble) => {
@@ -163,13 +163,19 @@ impl Work {
         }
     }
 
-    async fn complete<C: Copier>(&self, copier: &mut C, table: &Table) {
+    async fn complete<C: Copier>(&self, copier: &mut C, index: usize) {
+        let table = &self.tables[index];
         match copier.complete(table).await {
             Ok(()) => {
                 tracing::debug!(table = %table.relation, "copied");
                 self.progress.complete(table);
             }
-            Err(error) => drop(self.board().lost.get_or_insert(error)),
+            // Without its note it is not copied: the target may have lost ranges that were not on disk yet.
+            Err(error) => {
+                let mut board = self.board();
+                board.ranges.disown(index);
+                board.lost.get_or_insert(error);
+            }
         }
     }
 

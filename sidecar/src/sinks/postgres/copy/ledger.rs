@@ -202,9 +202,23 @@ impl Ledger {
         )
     }
 
-    /// Whether a range is noted: asked when a connection was lost while its transaction was committed.
+    /// The SQL that each transaction runs first which copies rows of that table. Until it ends, nobody can begin the copy anew
+    /// ([`Self::take_over`]), whether its client lives or not.
+    pub(super) fn take_part(&self, table: &Table) -> String {
+        format!("select from pgstream_sink.copies where {} for key share", self.key(table))
+    }
+
+    /// The SQL that waits for all transactions that copy rows of that table; to be run before the rows they left are removed.
+    pub(super) fn take_over(&self, table: &Table) -> String {
+        format!("select from pgstream_sink.copies where {} for update", self.key(table))
+    }
+
+    /// Whether a range is noted: asked when a connection was lost while its transaction was committed, and answered when that has ended.
     pub(super) fn has_range(&self, table: &Table, number: u32) -> String {
-        format!("select '1' from pgstream_sink.copies where {} and {number} = any (ranges)", self.key(table))
+        format!(
+            "select '1' from (select ranges from pgstream_sink.copies where {} for update) c where {number} = any (c.ranges)",
+            self.key(table)
+        )
     }
 
     /// Notes that all of a table was copied. Waits for the disk, and with that for all ranges before.

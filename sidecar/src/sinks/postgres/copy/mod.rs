@@ -304,7 +304,9 @@ impl<'a> Copy<'a> {
         for planned in planned {
             let remove = planned.remove.as_ref().map(|sql| format!("{sql}; ")).unwrap_or_default();
             let note = self.ledger.begin(&planned.table, &export.view);
-            let sql = format!("begin; {remove}{note}; commit");
+            // A worker that was killed may have left a transaction that still ends well.
+            let wait = self.ledger.take_over(&planned.table);
+            let sql = format!("begin; {wait}; {remove}{note}; commit");
             match self.ledger.client().batch_execute(&sql).await.map_err(sql::of) {
                 Ok(()) => begun.push(planned),
                 Err(error) if error.kind() == Kind::Transient => return Err(error.context("target")),

@@ -66,7 +66,8 @@ impl Copier for Worker {
             None => self.sessions.insert(Sessions::open(&job).await?),
         };
         open.source.enter(&job.snapshot, table).await?;
-        open.target.simple_query(&planned.begin()).await.map_err(at_target)?;
+        let begin = format!("{}; {}", planned.begin(), job.ledger.take_part(table));
+        open.target.simple_query(&begin).await.map_err(at_target)?;
         let passed = open.rows(&job, planned, range).await?;
         let note = job.ledger.range(table, range.number, passed.rows, passed.bytes);
         let end = format!("{}{note}; commit", planned.finish());
