@@ -17,7 +17,8 @@ begin
         'init(text, text, boolean, interval)', 'destroy(text)', 'status()', 'check()', 'wait_for(pg_lsn, interval)',
         'request_snapshot(text[], text)', 'cancel_snapshot(integer)', 'refresh_schema(text)', 'get_schema(text, boolean)',
         'setup_check(text, text)', 'setup_publications()', 'setup_blockers(xid8)', 'setup_lists(boolean)',
-        'setup_slot(text, text)', 'setup_schemas(text)']
+        'setup_slot(text, text)', 'setup_schemas(text)',
+        'slot_position(text)', 'move_slot(text, pg_lsn)', 'acknowledge(text, text[], bigint[], pg_lsn[], pg_lsn)']
     loop
         execute (
             select pg_catalog.format('grant execute on function pgstream.%s to %I', signature, pg_catalog.pg_get_userbyid(d.datdba))

@@ -34,9 +34,9 @@ use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
 use crate::retry::{self, Attempts};
 use crate::sinks::Sink;
-use crate::snapshot;
+use crate::snapshot::{self, live::Live};
 use crate::source;
-use crate::source::slot::{self, Frame, Identity, Slot};
+use crate::source::slot::{self, Frame, Identity, Records, Slot};
 use crate::source::snapshot::progress::Progress;
 
 /// Room of each channel.
@@ -62,6 +62,7 @@ where
 /// # Errors
 /// Fatal or rejected ones at once; transient ones when they do not pass (see [`Attempts`]).
 pub async fn run(plan: Plan, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    let plan = Arc::new(plan);
     let filter = Filter::new(&plan.filter)?;
     let (stopper, stopped) = watch::channel(false);
     background(async move {
@@ -94,7 +95,7 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()> + Send + 'static) ->
 
 /// One connection's life.
 async fn stream(
-    plan: &Plan,
+    plan: &Arc<Plan>,
     filter: &Filter,
     copied: &mut Option<Seen>,
     stop: watch::Receiver<bool>,
@@ -110,6 +111,7 @@ async fn stream(
     let remembered = sink.seen(&identity).await.map_err(|error| error.context("target"))?;
     let seen = remembered.or_else(|| copied.clone()).unwrap_or_default();
     let start = sink.progress().unwrap_or(identity.confirmed);
+    let records = Records::open(&client, &identity, start, sink.progress().is_some()).await?;
     let slot = slot::open(wire, &identity, start).await.map_err(|error| error.context("source"))?;
     tracing::info!(slot = %identity.slot, database = %identity.database, %start, "streaming");
     attempts.established();
@@ -119,13 +121,16 @@ async fn stream(
     let (checkpoint, confirmed) = Checkpoint::new(start);
     let progress = confirmed.clone();
     let reader = background(read(slot, frames_in, confirmed, stop.clone()));
-    let capture = Capture { schema_log: matches!(plan.target, Target::Stdout) };
+    let capture = Capture::new(matches!(plan.target, Target::Stdout));
     let stages =
         background(decode_and_filter(frames_out, runs_in, Stages { capture, seen, filter: filter.clone() }));
 
+    let next_xid = slot::next_xid(&client, &identity.slot).await.map_err(|error| error.context("source"))?;
     let delivery = Delivery {
+        live: Live::new(plan, &identity.slot, next_xid),
         batches: Batcher::new(runs_out, limits(&plan.target)),
         checkpoint,
+        records,
         source: client,
         sequences_due: None,
         sequences_read: Instant::now(),
@@ -158,7 +163,7 @@ async fn copy(
     mut stop: watch::Receiver<bool>,
 ) -> Result<Seen> {
     let slot = slot::next_xid(client, &identity.slot).await.map_err(|error| error.context("source"))?;
-    let progress = Arc::new(Progress::new(plan.snapshot.as_ref().is_some_and(|snapshot| snapshot.bars)));
+    let progress = Arc::new(Progress::new(plan.snapshot.bars));
     let outcome = tokio::select! {
         outcome = snapshot::copy(plan, Some(slot), Arc::clone(&progress)) => outcome,
         _ = stop.wait_for(|stop| *stop) => Err(Error::stopped()),
@@ -249,7 +254,12 @@ async fn decode_and_filter(
             }
             next = if bytes < RUN_BYTES { frames.try_receive() } else { None };
         }
-        if !run.events.is_empty() && out.send(run, bytes).await.is_err() {
+        run.requested = stages.capture.requested();
+        if run.events.is_empty() && !run.requested {
+            continue;
+        }
+        run.logged = stages.capture.logged();
+        if out.send(run, bytes).await.is_err() {
             return Ok(());
         }
     }
@@ -258,8 +268,10 @@ async fn decode_and_filter(
 
 /// The last stage: batches into the sink, progress into the checkpoint, sequences now and then.
 struct Delivery {
+    live: Live,
     batches: Batcher,
     checkpoint: Checkpoint,
+    records: Records,
     source: Client,
     /// Changes were written since sequences were read; when they are to be read.
     sequences_due: Option<Instant>,
@@ -270,7 +282,12 @@ impl Delivery {
     /// Until the stream ends. Dropping `self` tells the reader that all is drained.
     async fn run(mut self, sink: &mut Sink) -> Result<()> {
         loop {
-            let due = [self.checkpoint.unstored().map(|_| self.checkpoint.deadline()), self.sequences_due];
+            let due = [
+                self.checkpoint.unstored().map(|_| self.checkpoint.deadline()),
+                self.sequences_due,
+                self.records.due(),
+                self.live.due(),
+            ];
             let next = match due.into_iter().flatten().min() {
                 Some(due) => tokio::time::timeout_at(due, self.batches.next()).await,
                 None => Ok(self.batches.next().await),
@@ -282,46 +299,82 @@ impl Delivery {
             }
         }
         self.sequences(sink).await?;
-        self.store(sink).await
+        self.look(sink).await?;
+        self.store(sink, true).await?;
+        self.settle().await
     }
 
     async fn write(&mut self, sink: &mut Sink, gathered: Gathered) -> Result<()> {
-        let Gathered { batch, rooms, urgent } = gathered;
+        let Gathered { batch, rooms, passed, requested, urgent } = gathered;
         let end = batch.end;
         let changes = batch.events.len() > 1;
+        self.records.note(&self.source, &passed).await?;
+        if requested {
+            self.live.wake();
+        }
+        let batch = self.live.admit(sink, batch).await?;
         sink.write(batch).await.map_err(|error| error.context("target"))?;
         drop(rooms);
+        if !passed.is_empty() {
+            self.checkpoint.hurry();
+        }
+        self.records.acknowledge(&self.source, passed).await?;
         if let Some(end) = end {
-            self.checkpoint.reached(end, sink.progress());
+            self.checkpoint.reached(end, self.proven(sink));
         }
         if changes {
             let idle = Instant::now() + SEQUENCES_IDLE;
             self.sequences_due = Some(idle.min((self.sequences_read + SEQUENCES_BUSY).max(Instant::now())));
         }
         if urgent {
-            self.store(sink).await?;
+            self.store(sink, urgent).await?;
         }
         self.when_due(sink).await
+    }
+
+    /// The position stored at the sink or, for a sink that stores none, at the source; before any transaction whose records are still to come.
+    fn proven(&self, sink: &Sink) -> Option<Lsn> {
+        sink.progress().into_iter().chain(self.records.limit()).min()
     }
 
     async fn when_due(&mut self, sink: &mut Sink) -> Result<()> {
         if self.sequences_due.is_some_and(|due| due <= Instant::now()) {
             self.sequences(sink).await?;
         }
-        if self.checkpoint.deadline() <= Instant::now() {
-            self.store(sink).await?;
+        if self.live.due().is_some_and(|due| due <= Instant::now()) {
+            self.live.turn(sink, self.checkpoint.pending()).await?;
+        }
+        if self.records.due().is_some_and(|due| due <= Instant::now()) {
+            self.look(sink).await?;
+        }
+        let lags = self.checkpoint.unstored().is_some_and(|at| self.records.lags(at));
+        if lags || self.checkpoint.deadline() <= Instant::now() {
+            self.store(sink, false).await?;
         }
         Ok(())
     }
 
+    /// Looks for schema versions that the source did not show yet.
+    async fn look(&mut self, sink: &Sink) -> Result<()> {
+        self.records.look(&self.source).await?;
+        self.checkpoint.reached(Lsn::ZERO, self.proven(sink));
+        Ok(())
+    }
+
     /// Stores a position reached without writes.
-    async fn store(&mut self, sink: &mut Sink) -> Result<()> {
+    async fn store(&mut self, sink: &mut Sink, urgent: bool) -> Result<()> {
         if let Some(at) = self.checkpoint.unstored() {
             sink.advance(at).await.map_err(|error| error.context("target"))?;
+            self.records.move_to(&self.source, at, urgent).await?;
             // A sink in the middle of a transaction stores nothing now; what it did store is what counts.
-            self.checkpoint.stored(sink.progress().map_or(at, |stored| stored.min(at)));
+            self.checkpoint.stored(self.proven(sink).map_or(at, |stored| stored.min(at)));
         }
         Ok(())
+    }
+
+    /// Leaves the exact position where a running stream keeps one that is ahead.
+    async fn settle(&mut self) -> Result<()> {
+        self.records.settle(&self.source, self.checkpoint.confirmed()).await
     }
 
     /// Moves the target's sequences up to the source's. The stream does not carry `nextval`.

@@ -29,7 +29,7 @@ begin
         from pg_namespace as n
         where exists (select from pgstream.schema_log as l where l.schema_name = n.nspname) order by n.nspname;
     end if;
-    delete from pgstream.slots as k where k.slot_name not in (
+    delete from pgstream.slots as k where k.system_identifier <> here.system_identifier or k.slot_name not in (
         select s.slot_name from pg_replication_slots as s where s.database = current_database());
     delete from pgstream.schema_log_acks as a where a.slot_name not in (select k.slot_name from pgstream.slots as k);
     update pgstream.home set system_identifier = here.system_identifier, database = here.database;

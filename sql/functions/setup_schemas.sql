@@ -22,8 +22,9 @@ begin
 
     delete from pgstream.ddl_pending as p where p.xact < pg_snapshot_xmin(pg_current_snapshot()); -- of commands that failed to log
 
-    insert into pgstream.slots (slot_name, plugin, system_identifier, start_lsn)
-    select s.slot_name, s.plugin, c.system_identifier, s.confirmed_flush_lsn
+    insert into pgstream.slots (slot_name, plugin, system_identifier, start_lsn, next_xid, position)
+    select s.slot_name, s.plugin, c.system_identifier, s.confirmed_flush_lsn,
+           pg_snapshot_xmax(pg_current_snapshot()), s.confirmed_flush_lsn
     from pg_replication_slots as s, pg_control_system() as c
     where s.slot_name = setup_schemas.slot_name and s.database = current_database()
     on conflict do nothing;

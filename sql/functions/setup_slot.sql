@@ -1,5 +1,6 @@
--- Step 4. Writes nothing: a slot cannot be made in a transaction that has written. An idle slot pgstream_* of pgoutput
--- that has no row in pgstream.slots is left from an init that did not finish: it may be older than the publications.
+-- Step 4. Writes nothing before the slot is there: it cannot be made in a transaction that has written. An idle slot pgstream_*
+-- of pgoutput that has no row in pgstream.slots is left from an init that did not finish: it may be older than the publications.
+-- The row of a slot that somebody dropped says nothing about the new one, and goes.
 create or replace function pgstream.setup_slot(slot_name text, plugin text) returns pg_lsn
     language plpgsql volatile security definer
     set search_path = pg_catalog, pg_temp
@@ -26,6 +27,8 @@ begin
     exception when assert_failure then
         raise;
     end;
+    delete from pgstream.schema_log_acks as a where a.slot_name = setup_slot.slot_name;
+    delete from pgstream.slots as k where k.slot_name = setup_slot.slot_name;
     return start;
 end
 $$;

@@ -26,6 +26,7 @@ create table if not exists pgstream.snapshot_requests (
 );
 alter table pgstream.snapshot_requests
     add column if not exists row_filter  text,
+    add column if not exists slot_name   text,
     add column if not exists rows        bigint,
     add column if not exists bytes       bigint,
     add column if not exists total_bytes bigint,
@@ -37,6 +38,7 @@ alter table pgstream.snapshot_requests
 comment on table pgstream.snapshot_requests is 'an insert here is picked up by a running pgstream';
 comment on column pgstream.snapshot_requests.errors is 'what failed, by table: it is tried again by the next run';
 comment on column pgstream.snapshot_requests.row_filter is 'condition that the copied rows meet; null = all rows';
+comment on column pgstream.snapshot_requests.slot_name is 'which stream answers it, or has taken it up; null = any';
 comment on column pgstream.snapshot_requests.total_bytes is 'estimate of all that is to be copied';
 
 -- A hash, because a long list of names does not fit into an index entry.

@@ -1,9 +1,11 @@
 //! From a source to a sink, as a user has it: `init`, `run`, work on the source, look at the other side.
 
 mod ddl;
+mod records;
 mod resume;
 mod rows;
 mod snapshot;
+mod snapshot_live;
 mod snapshot_stream;
 mod stdout;
 mod target;

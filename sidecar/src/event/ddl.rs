@@ -74,6 +74,15 @@ impl Ddl {
         self.sql.as_ref().map_or(0, String::len) + objects + 256 * self.tables.as_array().map_or(0, Vec::len)
     }
 
+    /// The tables it touched, by oid.
+    pub fn table_oids(&self) -> impl Iterator<Item = u32> + '_ {
+        let described = self.tables.as_array().into_iter().flatten();
+        let described = described.filter_map(|table| table.get("oid")?.as_str()?.parse().ok());
+        let objects =
+            self.objects.iter().filter(|object| object.kind.starts_with("table")).map(|object| object.oid);
+        described.chain(objects)
+    }
+
     /// The schema of the first object, as the event format's `schema_name`.
     pub fn schema_name(&self) -> &str {
         self.objects

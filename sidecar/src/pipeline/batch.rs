@@ -1,8 +1,11 @@
 //! Gathers runs into batches: everything that is ready, up to the limits. Nothing waits for more to come, so light load keeps its latency and
 //! heavy load gets large batches by itself.
 
+use std::collections::VecDeque;
+
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::capture::Logged;
 use super::channel::Receiver;
 use super::Run;
 use crate::config::plan::BatchLimits;
@@ -14,6 +17,23 @@ pub struct Batcher {
     runs: Receiver<Run>,
     limits: BatchLimits,
     in_transaction: bool,
+    /// Versions whose transactions have not ended yet, in the order of these.
+    logged: VecDeque<Logged>,
+    /// The position reached by the last event that had one.
+    reached: Lsn,
+}
+
+/// A version of a schema whose transaction is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedVersion {
+    /// The schema, unquoted.
+    pub schema: String,
+    /// Its version.
+    pub version: i64,
+    /// The last position before its transaction.
+    pub after: Lsn,
+    /// The end of its transaction.
+    pub end: Lsn,
 }
 
 /// A batch, the room its events hold in the channel, and whether the source waits for our position.
@@ -23,6 +43,10 @@ pub struct Gathered {
     pub batch: Batch,
     /// Given back when the batch was written.
     pub rooms: Vec<OwnedSemaphorePermit>,
+    /// Versions of schemas, of transactions that end in the batch.
+    pub passed: Vec<PassedVersion>,
+    /// A copy was asked for, or taken back.
+    pub requested: bool,
     /// The source waits.
     pub urgent: bool,
 }
@@ -30,7 +54,7 @@ pub struct Gathered {
 impl Batcher {
     /// Batches of the runs that come out of `runs`.
     pub fn new(runs: Receiver<Run>, limits: BatchLimits) -> Self {
-        Self { runs, limits, in_transaction: false }
+        Self { runs, limits, in_transaction: false, logged: VecDeque::new(), reached: Lsn::ZERO }
     }
 
     /// The next batch; `None` when the stream has ended. Cancel-safe: waiting takes nothing out.
@@ -40,10 +64,14 @@ impl Batcher {
         while let Some(held) = next {
             gathered.rooms.extend(held.room);
             gathered.urgent |= held.item.urgent;
+            gathered.requested |= held.item.requested;
+            self.logged.extend(held.item.logged);
             for event in held.item.events {
                 bytes += event.size();
                 if let Some(end) = self.end_at(&event) {
                     gathered.batch.end = Some(end);
+                    gathered.passed.extend(self.passed(end));
+                    self.reached = end;
                 }
                 gathered.batch.events.push(event);
             }
@@ -51,6 +79,14 @@ impl Batcher {
             next = if full { None } else { self.runs.try_receive() };
         }
         Some(gathered)
+    }
+
+    /// The versions of the transaction that ends here. Transactions come one after the other: those of later ones start their commit behind it.
+    fn passed(&mut self, end: Lsn) -> Vec<PassedVersion> {
+        let count = self.logged.iter().take_while(|logged| logged.commit < end).count();
+        let after = self.reached;
+        let passed = |Logged { schema, version, .. }| PassedVersion { schema, version, after, end };
+        self.logged.drain(..count).map(passed).collect()
     }
 
     /// The position that is reached once everything up to this event is durable. Within a transaction there is none.
@@ -89,7 +125,7 @@ mod tests {
         let (sender, receiver) = bounded(1 << 20);
         for events in [vec![begin(), commit(5), begin()], vec![commit(9), Event::Keepalive(Lsn(12)), begin()]]
         {
-            sender.send(Run { events, urgent: false }, 1).await.expect("room");
+            sender.send(Run { events, ..Run::default() }, 1).await.expect("room");
         }
         drop(sender);
         let mut batcher = Batcher::new(receiver, BatchLimits { size: 3, bytes: 1 << 20 });
@@ -102,7 +138,8 @@ mod tests {
     async fn what_is_ready_goes_together() {
         let (sender, receiver) = bounded(1 << 20);
         for end in 1..4 {
-            sender.send(Run { events: vec![begin(), commit(end)], urgent: end == 2 }, 1).await.expect("room");
+            let run = Run { events: vec![begin(), commit(end)], urgent: end == 2, ..Run::default() };
+            sender.send(run, 1).await.expect("room");
         }
         let mut batcher = Batcher::new(receiver, BatchLimits { size: 100, bytes: 1 << 20 });
         let gathered = batcher.next().await.expect("batch");
@@ -110,5 +147,35 @@ mod tests {
             (gathered.batch.events.len(), gathered.batch.end, gathered.urgent),
             (6, Some(Lsn(3)), true)
         );
+    }
+
+    #[tokio::test]
+    async fn a_version_passes_with_its_own_transaction() {
+        let logged = |version, commit| Logged { schema: "s".into(), version, commit: Lsn(commit) };
+        let (sender, receiver) = bounded(1 << 20);
+        let runs = [
+            // Two transactions in one run, and the beginning of a third.
+            Run {
+                events: vec![begin(), commit(5), begin(), commit(9), begin()],
+                logged: vec![logged(1, 3), logged(2, 7), logged(3, 12)],
+                urgent: false,
+            },
+            Run { events: vec![commit(14)], ..Run::default() },
+        ];
+        for run in runs {
+            sender.send(run, 1).await.expect("room");
+        }
+        drop(sender);
+        let mut batcher = Batcher::new(receiver, BatchLimits { size: 5, bytes: 1 << 20 });
+        let first = batcher.next().await.expect("batch").passed;
+        let second = batcher.next().await.expect("batch").passed;
+        let passed = |version, after, end| PassedVersion {
+            schema: "s".into(),
+            version,
+            after: Lsn(after),
+            end: Lsn(end),
+        };
+        assert_eq!(first, [passed(1, 0, 5), passed(2, 5, 9)]);
+        assert_eq!(second, [passed(3, 9, 14)]);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! insert pgstream.ddl_log     ->  Ddl
-//! insert pgstream.schema_log  ->  passed on as it is, where the sink wants it
+//! insert pgstream.schema_log  ->  passed on as it is, where the sink wants it; the version it logs, for the records of the slot
 //! other pgstream tables       ->  nothing
 //! ```
 //!
@@ -14,18 +14,49 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
-use crate::event::{Change, Ddl, DdlObject, Event, Relation, RowChange, Tuple, Value};
+use crate::event::{Change, Ddl, DdlObject, Event, Lsn, Relation, RowChange, Tuple, Value};
+
+/// A version of a schema, as the stream tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// The schema, unquoted.
+    pub schema: String,
+    /// Its version.
+    pub version: i64,
+    /// Where the commit record of its transaction starts.
+    pub commit: Lsn,
+}
 
 /// The capture stage.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Capture {
-    /// Whether the sink takes `schema_log` rows.
-    pub schema_log: bool,
+    schema_log: bool,
+    commit: Lsn,
+    logged: Vec<Logged>,
+    requested: bool,
 }
 
 impl Capture {
+    /// `schema_log`: whether the sink takes rows of that table.
+    pub fn new(schema_log: bool) -> Self {
+        Self { schema_log, commit: Lsn::ZERO, logged: Vec::new(), requested: false }
+    }
+
+    /// The versions logged by the events since the last call.
+    pub fn logged(&mut self) -> Vec<Logged> {
+        std::mem::take(&mut self.logged)
+    }
+
+    /// Whether a copy was requested since the last call.
+    pub fn requested(&mut self) -> bool {
+        std::mem::take(&mut self.requested)
+    }
+
     /// One event in, at most one out.
-    pub fn apply(&self, event: Event) -> Result<Option<Event>> {
+    pub fn apply(&mut self, event: Event) -> Result<Option<Event>> {
+        if let Event::Begin(transaction) = &event {
+            self.commit = transaction.commit_lsn;
+        }
         Ok(match event {
             Event::Change(change) if is_ours(&change.relation.schema) => self.own(change)?,
             Event::Truncate(mut truncate) => {
@@ -36,11 +67,27 @@ impl Capture {
         })
     }
 
-    fn own(&self, change: Change) -> Result<Option<Event>> {
+    fn own(&mut self, change: Change) -> Result<Option<Event>> {
+        if &*change.relation.name == "snapshot_requests" {
+            if let RowChange::Insert { new } | RowChange::Update { new, .. } = &change.row {
+                let row = Row { relation: &change.relation, tuple: new };
+                self.requested |= row.text("status") == Some("requested");
+            }
+        }
         let RowChange::Insert { new } = &change.row else { return Ok(None) };
         Ok(match (&*change.relation.schema, &*change.relation.name) {
             ("pgstream", "ddl_log") => Some(Event::Ddl(Arc::new(ddl(&change, new)?))),
-            ("pgstream", "schema_log") if self.schema_log => Some(Event::Change(change)),
+            ("pgstream", "schema_log") => {
+                let row = Row { relation: &change.relation, tuple: new };
+                let version = row.text("version").and_then(|version| version.parse().ok());
+                let commit = self.commit;
+                self.logged.extend(version.map(|version| Logged {
+                    schema: row.owned("schema_name"),
+                    version,
+                    commit,
+                }));
+                self.schema_log.then_some(Event::Change(change))
+            }
             _ => None,
         })
     }

@@ -18,12 +18,16 @@ use crate::event::Lsn;
 
 /// How long a position reached without writes may wait before it is stored at the sink.
 pub const STORE_EVERY: Duration = Duration::from_secs(10);
+/// The same after [`Checkpoint::hurry`], for [`HURRY`].
+const STORE_SOON: Duration = Duration::from_millis(50);
+const HURRY: Duration = Duration::from_secs(1);
 
 /// Progress of one stream.
 pub struct Checkpoint {
     pending: Lsn,
     confirmed: Lsn,
     stored_at: Instant,
+    hurry_until: Instant,
     feedback: watch::Sender<Lsn>,
 }
 
@@ -31,7 +35,16 @@ impl Checkpoint {
     /// A stream that starts at `start`, and where its confirmed position can be watched.
     pub fn new(start: Lsn) -> (Self, watch::Receiver<Lsn>) {
         let (feedback, watcher) = watch::channel(start);
-        (Self { pending: start, confirmed: start, stored_at: Instant::now(), feedback }, watcher)
+        (
+            Self {
+                pending: start,
+                confirmed: start,
+                stored_at: Instant::now(),
+                hurry_until: Instant::now(),
+                feedback,
+            },
+            watcher,
+        )
     }
 
     /// The sink called everything up to `end` durable. `stored` is the position it remembers itself, if it does.
@@ -41,6 +54,16 @@ impl Checkpoint {
         self.confirm(stored.map_or(self.pending, |stored| stored.min(self.pending)));
     }
 
+    /// What may be confirmed to the source.
+    pub fn confirmed(&self) -> Lsn {
+        self.confirmed
+    }
+
+    /// Everything before it is durable at the sink.
+    pub fn pending(&self) -> Lsn {
+        self.pending
+    }
+
     /// The position to store at the sink, when there is one that it does not know yet.
     pub fn unstored(&self) -> Option<Lsn> {
         (self.pending > self.confirmed).then_some(self.pending)
@@ -48,7 +71,13 @@ impl Checkpoint {
 
     /// When [`unstored`](Self::unstored) is to be stored at the latest.
     pub fn deadline(&self) -> Instant {
-        self.stored_at + STORE_EVERY
+        self.stored_at + if self.stored_at < self.hurry_until { STORE_SOON } else { STORE_EVERY }
+    }
+
+    /// We have written to the source ourselves. That comes back as a position without writes, and whoever waits for the slot to reach
+    /// the end of the log should not wait for the whole interval.
+    pub fn hurry(&mut self) {
+        self.hurry_until = Instant::now() + HURRY;
     }
 
     /// The sink was asked to store [`unstored`](Self::unstored), and now remembers `at`. If that is not all, the next time is a whole
@@ -89,6 +118,16 @@ mod tests {
         assert_eq!((*watcher.borrow(), checkpoint.unstored()), (Lsn(20), Some(Lsn(30))));
         checkpoint.stored(Lsn(30));
         assert_eq!((*watcher.borrow(), checkpoint.unstored()), (Lsn(30), None));
+    }
+
+    #[tokio::test]
+    async fn our_own_writes_are_stored_soon_and_once() {
+        let (mut checkpoint, _watcher) = Checkpoint::new(Lsn(10));
+        checkpoint.hurry();
+        checkpoint.reached(Lsn(30), Some(Lsn(20)));
+        assert!(checkpoint.deadline() <= Instant::now() + STORE_SOON);
+        checkpoint.stored_at = checkpoint.hurry_until;
+        assert!(checkpoint.deadline() > Instant::now() + STORE_SOON);
     }
 
     #[tokio::test]

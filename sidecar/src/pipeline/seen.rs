@@ -45,6 +45,11 @@ impl Seen {
         self.tables.remove(&oid);
     }
 
+    /// Nothing is passed over.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty() && self.schemas.is_empty()
+    }
+
     /// One event in, at most one out.
     pub fn apply(&mut self, event: Event) -> Option<Event> {
         match event {

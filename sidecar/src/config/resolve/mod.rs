@@ -5,7 +5,7 @@ mod snapshot;
 use std::time::Duration;
 
 use super::plan::{
-    Backoff, BatchLimits, DdlConflict, DdlRole, DisableTriggers, Filter, OnConflict, Origin, Plan,
+    Backoff, BatchLimits, DdlConflict, DdlRole, DisableTriggers, Filter, Mode, OnConflict, Origin, Plan,
     PostgresTarget, Source, Target,
 };
 use super::setting::{Feature, Scope};
@@ -132,7 +132,12 @@ impl Settings {
         }
         let source = self.plan_source(&mut problems);
         let target = self.plan_target(&mut problems);
-        let (mode, snapshot) = self.plan_snapshot(target.as_ref(), &mut problems);
+        let mode = self.mode();
+        let mut own = Vec::new();
+        let snapshot = self.plan_snapshot(mode, target.as_ref(), &mut own);
+        if mode != Mode::Replication {
+            problems.extend(own);
+        }
         self.refuse_features(&mut problems);
         let filter = Filter {
             include: self.list("modifiers.filter.include_tables"),

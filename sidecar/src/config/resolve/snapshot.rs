@@ -19,16 +19,13 @@ fn key(rest: &str) -> String {
 }
 
 impl Settings {
-    /// What `run` does, and what it copies.
+    /// What `run` copies, and how.
     pub(super) fn plan_snapshot(
         &self,
+        mode: Mode,
         target: Option<&Target>,
         problems: &mut Vec<String>,
-    ) -> (Mode, Option<Snapshot>) {
-        let mode = self.mode();
-        if mode == Mode::Replication {
-            return (mode, None);
-        }
+    ) -> Snapshot {
         let postgres = target.is_none_or(|target| matches!(target, Target::Postgres(_)));
         let [tables, excluded, schema_only] =
             ["tables", "excluded_tables", "schema_only_tables"].map(|rest| self.patterns(rest, problems));
@@ -66,11 +63,11 @@ impl Settings {
                 self.origin(&key("schema.mode"))
             ));
         }
-        (mode, Some(snapshot))
+        snapshot
     }
 
     /// The mode that is named, or else the one that the settings of snapshots ask for.
-    fn mode(&self) -> Mode {
+    pub(super) fn mode(&self) -> Mode {
         let streams = self.value("source.postgres.url").is_some();
         let named = |rest: &str| {
             self.given.get(key(rest).as_str()).is_some_and(|given| given.origin.starts_with("--"))

@@ -1,4 +1,4 @@
-//! One logical replication slot: which one it is, and the stream of frames that comes out of it.
+//! One logical replication slot: which one it is, the stream of frames that comes out of it, and the source's own records of it.
 //!
 //! ```text
 //! server --CopyBoth--> reader --Vec<Frame>--> decode
@@ -12,6 +12,8 @@
 
 mod identity;
 mod reader;
+mod records;
 
 pub use identity::{default_slot, find, next_xid, Identity};
 pub use reader::{open, Frame, Slot};
+pub use records::Records;

@@ -41,7 +41,6 @@ const EXPORT: &str = "select pg_catalog.pg_export_snapshot(), pg_catalog.pg_curr
     when pg_catalog.pg_is_in_recovery() then pg_catalog.pg_last_wal_replay_lsn() \
     else pg_catalog.pg_current_wal_insert_lsn() end)::text";
 
-/// Nothing a snapshot shows may be lost by a crash of the source afterwards.
 const FLUSHED: &str =
     "select pg_catalog.pg_is_in_recovery() or pg_catalog.pg_current_wal_flush_lsn() >= $1::text::pg_lsn";
 
@@ -57,6 +56,22 @@ impl Export {
     /// As workers take it over.
     pub fn handed(&self) -> Handed {
         Handed { id: self.id.clone(), view: self.view.to_string() }
+    }
+
+    /// Waits until nothing that the snapshot shows can be lost by a crash of the source: commits that did not wait for the disk are on it.
+    pub async fn settle(&self) -> Result<()> {
+        while !self.is_flushed().await? {
+            retry::wait(PAUSE / 5).await;
+        }
+        Ok(())
+    }
+
+    async fn is_flushed(&self) -> Result<bool> {
+        // Where the next record will be is behind the header of its page; what is flushed ends before it.
+        let next = self.view.end.0;
+        let header = next % WAL_PAGE;
+        let end = if matches!(header, 24 | 40) { Lsn(next - header) } else { Lsn(next) };
+        Ok(self.client.query_one(FLUSHED, &[&end.to_string()]).await.map_err(sql::of)?.get(0))
     }
 
     /// Whether the server reads a range of pages without reading the whole table (PostgreSQL 14).
@@ -81,8 +96,13 @@ impl Export {
             let end: Lsn = end.parse().map_err(|error| Error::fatal(format!("{error}")))?;
             let view = View::new(row.get(1), end)?;
             let Some(after) = after.filter(|after| view.waits_for_older_than(*after)) else {
-                flushed(&client, end).await?;
-                return Ok(Self { client, id: row.get(0), view });
+                let export = Self { client, id: row.get(0), view };
+                if !export.is_flushed().await? {
+                    // A commit that does not wait for the disk makes the server write the log up to it, within moments.
+                    let nudge = sql::connect(url).await?;
+                    nudge.batch_execute("select pg_catalog.pg_current_xact_id()").await.map_err(sql::of)?;
+                }
+                return Ok(export);
             };
             client.batch_execute("rollback").await.map_err(sql::of)?;
             if told.is_none_or(|told: Instant| told.elapsed() > TELL_EVERY) {
@@ -96,19 +116,5 @@ impl Export {
             }
             retry::wait(PAUSE).await;
         }
-    }
-}
-
-/// Waits until the log is on disk up to there (commits without waiting for the disk follow within a second).
-async fn flushed(client: &Client, next: Lsn) -> Result<()> {
-    // Where the next record will be is behind the header of its page; what is flushed ends before it.
-    let header = next.0 % WAL_PAGE;
-    let end = if matches!(header, 24 | 40) { Lsn(next.0 - header) } else { next };
-    loop {
-        let row = client.query_one(FLUSHED, &[&end.to_string()]).await.map_err(sql::of)?;
-        if row.get(0) {
-            return Ok(());
-        }
-        retry::wait(PAUSE / 5).await;
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{json, Value as Json};
 use tokio_postgres::Client;
 
 use super::progress::Totals;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::install;
 use crate::pipeline::filter::Filter;
 use crate::postgres::conninfo::ConnInfo;
@@ -33,7 +33,9 @@ const TABLE: &str = "tables/0005_snapshot_requests.sql";
 const TAKE: &str = "with known as (update pgstream.snapshot_requests set status = 'in progress', updated_at = now(), errors = null \
         where schema_name = $1 and table_names = $2 and status in ('requested', 'in progress', 'failed') returning req_id), \
     made as (insert into pgstream.snapshot_requests (schema_name, table_names, created_at, updated_at, status) \
-        select $1, $2, now(), now(), 'in progress' where not exists (select from known) returning req_id) \
+        select $1, $2, now(), now(), 'in progress' where not exists (select from known) and ($3 or not exists ( \
+            select from pgstream.snapshot_requests where schema_name = $1 and table_names = $2 and status = 'completed')) \
+        returning req_id) \
     select req_id from known union all select req_id from made";
 
 const PROGRESS: &str =
@@ -56,9 +58,47 @@ fn by_schema(tables: &[String]) -> Result<BTreeMap<String, Vec<String>>> {
     Ok(schemas)
 }
 
+/// A request that a running stream has taken up.
+pub struct Asked {
+    /// Its record.
+    pub requests: Requests,
+    /// Patterns of the tables it means.
+    pub tables: Vec<String>,
+    /// Only rows that meet this condition.
+    pub filter: Option<String>,
+}
+
+/// The oldest request that waits for this slot or for any, or that this slot was at when it was interrupted.
+const NEXT: &str = "update pgstream.snapshot_requests set status = 'in progress', slot_name = $1, updated_at = now(), errors = null \
+    where req_id = (select req_id from pgstream.snapshot_requests \
+        where status = 'requested' and (slot_name is null or slot_name = $1) or status = 'in progress' and slot_name = $1 \
+        order by req_id limit 1 for update skip locked) \
+    returning req_id, coalesce(schema_name, 'public'), coalesce(table_names, '{*}'), row_filter";
+
 impl Requests {
+    /// Takes up the next request. `None`: there is none, or this login may not answer any.
+    pub async fn take(url: &ConnInfo, slot: &str) -> Result<Option<Asked>> {
+        let client = sql::connect(url).await.map_err(|error| error.context("source"))?;
+        let row = match client.query_opt(NEXT, &[&slot]).await.map_err(sql::of) {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == Kind::Transient => return Err(error.context("source")),
+            Err(error) => {
+                tracing::debug!(%error, "requests for copies are not answered");
+                return Ok(None);
+            }
+        };
+        let (schema, tables): (String, Vec<String>) = (row.get(1), row.get(2));
+        let part = |name: &str| if name == "*" { name.to_owned() } else { sql::ident(name) };
+        let tables = tables.iter().map(|table| format!("{}.{}", part(&schema), part(table))).collect();
+        let requests = Self { url: url.clone(), client, ids: vec![row.get(0)] };
+        Ok(Some(Asked { requests, tables, filter: row.get(3) }))
+    }
+
     /// Notes that a copy of those tables begins. Makes the table where it is missing.
-    pub async fn begin(url: &ConnInfo, tables: &[String]) -> Result<Self> {
+    ///
+    /// A request that is completed is not made again, unless `repeat` asks for it.
+    pub async fn begin(url: &ConnInfo, tables: &[String], repeat: bool) -> Result<Self> {
         let client = sql::connect(url).await?;
         let there = "select pg_catalog.to_regclass('pgstream.snapshot_requests') is not null \
             and exists (select from pg_catalog.pg_attribute where attrelid = pg_catalog.to_regclass('pgstream.snapshot_requests') \
@@ -68,7 +108,7 @@ impl Requests {
         }
         let mut ids = Vec::new();
         for (schema, tables) in by_schema(tables)? {
-            let rows = client.query(TAKE, &[&schema, &tables]).await.map_err(sql::of)?;
+            let rows = client.query(TAKE, &[&schema, &tables, &repeat]).await.map_err(sql::of)?;
             ids.extend(rows.iter().map(|row| row.get::<_, i32>(0)));
         }
         Ok(Self { url: url.clone(), client, ids })
@@ -76,6 +116,9 @@ impl Requests {
 
     /// Notes how far the copy is. Answers whether it is still wanted.
     pub async fn progress(&self, totals: Totals) -> Result<bool> {
+        if self.ids.is_empty() {
+            return Ok(true);
+        }
         let [rows, bytes, expected] = numbers(totals);
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&self.ids, &rows, &bytes, &expected];
         let noted = self.client.execute(PROGRESS, &values).await.map_err(sql::of)?;

@@ -124,7 +124,7 @@ impl Piece {
         if rows.is_empty() {
             return Ok(());
         }
-        out.send(Run { events: transaction(rows, end), urgent: false }, bytes)
+        out.send(Run { events: transaction(rows, end), ..Run::default() }, bytes)
             .await
             .map_err(|_| Error::stopped())
     }

@@ -24,9 +24,9 @@ pub struct Table {
     pub relation: Arc<Relation>,
     /// `attnum` of each column.
     pub numbers: Vec<i16>,
-    /// Declared type of each column (a domain's own, where the relation has the type below it).
+    /// Type of each column; of a domain, the type below it: as the server describes a column.
     pub types: Vec<u32>,
-    /// The same as text, qualified, with length.
+    /// Declared type of each column as text, qualified, with length.
     pub type_names: Vec<String>,
     /// `pg_class.relfilenode`: another one means that the table was rewritten.
     pub file: u32,
@@ -67,6 +67,13 @@ pub struct Found {
 }
 
 impl Found {
+    /// Leaves out all tables but those.
+    pub fn keep(&mut self, oids: &std::collections::HashSet<u32>) {
+        self.tables.retain(|table| oids.contains(&table.relation.oid));
+        self.asked.retain(|table| oids.contains(&table.oid));
+        self.selection.tables.retain(|oid| oids.contains(oid));
+    }
+
     /// Whether the same tables were found in the same form: sizes do not matter.
     pub fn is_as(&self, other: &Self) -> bool {
         let form = |table: &Table| Table { pages: 0, bytes: 0, ..table.clone() };
@@ -114,7 +121,7 @@ const COLUMNS: &str = "with recursive base (root, oid, typtype, typbasetype) as 
         where b.typtype = 'd') \
     select a.attrelid, a.attnum, a.attname::text, a.atttypid, a.atttypmod, \
         coalesce(c.relreplident = 'f' or a.attnum = any (i.indkey::smallint[]), false), tn.nspname::text, t.typname::text, \
-        pg_catalog.format_type(a.atttypid, a.atttypmod) \
+        pg_catalog.format_type(a.atttypid, a.atttypmod), b.oid \
     from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
     join base b on b.root = a.atttypid and b.typtype <> 'd' join pg_catalog.pg_type t on t.oid = b.oid \
     join pg_catalog.pg_namespace tn on tn.oid = t.typnamespace \
@@ -277,7 +284,7 @@ pub async fn schema_documents(
     let Some(log) = client.query_opt(sql, &[]).await.map_err(sql::of)? else { return Ok(Vec::new()) };
     let oid: u32 = log.get(0);
     let columns = columns(client, &[oid]).await?.remove(&oid).unwrap_or_default();
-    let mut columns: Vec<Column> = columns.into_iter().map(|(.., column)| column).collect();
+    let mut columns: Vec<Column> = columns.into_iter().map(|attribute| attribute.column).collect();
     for column in columns.iter_mut().filter(|column| &*column.name == "id") {
         column.type_name = "pgstream.xid".into();
     }
@@ -300,8 +307,17 @@ pub async fn schema_documents(
     Ok(rows.iter().map(document).collect())
 }
 
-/// Columns of tables: `attnum`, declared type, the same as text, and the column itself.
-type Columns = HashMap<u32, Vec<(i16, u32, String, Column)>>;
+/// A column as the catalogue has it.
+struct Attribute {
+    number: i16,
+    declared: u32,
+    base: u32,
+    type_name: String,
+    column: Column,
+}
+
+/// Columns of tables, by the table's oid.
+type Columns = HashMap<u32, Vec<Attribute>>;
 
 async fn columns(client: &Client, oids: &[u32]) -> Result<Columns> {
     let mut columns = Columns::new();
@@ -310,7 +326,9 @@ async fn columns(client: &Client, oids: &[u32]) -> Result<Columns> {
         let described = Described::new(&base_schema, &base);
         let name: String = row.get(2);
         let column = column(name.into(), declared, row.get(4), row.get(5), Some(&described));
-        columns.entry(row.get(0)).or_default().push((row.get(1), declared, row.get(8), column));
+        let attribute =
+            Attribute { number: row.get(1), declared, base: row.get(9), type_name: row.get(8), column };
+        columns.entry(row.get(0)).or_default().push(attribute);
     }
     Ok(columns)
 }
@@ -327,7 +345,7 @@ async fn describe(client: &Client, rows: &[&Row]) -> Result<Vec<Table>> {
         .collect())
 }
 
-fn table(row: &Row, columns: Vec<(i16, u32, String, Column)>, not_binary: &BTreeSet<u32>) -> Table {
+fn table(row: &Row, columns: Vec<Attribute>, not_binary: &BTreeSet<u32>) -> Table {
     let (schema, name): (String, String) = (row.get(1), row.get(2));
     let identity = match row.get::<_, String>(4).as_str() {
         "n" => ReplicaIdentity::Nothing,
@@ -339,20 +357,21 @@ fn table(row: &Row, columns: Vec<(i16, u32, String, Column)>, not_binary: &BTree
     let unreadable =
         (!readable).then(|| format!("permission denied for table {schema}.{name}: grant select on it"));
     let size = |index: usize| u64::try_from(row.get::<_, i64>(index)).unwrap_or(0);
-    let numbers = columns.iter().map(|(number, ..)| *number).collect();
-    let types: Vec<u32> = columns.iter().map(|(_, declared, ..)| *declared).collect();
-    let type_names = columns.iter().map(|(_, _, name, _)| name.clone()).collect();
+    let numbers = columns.iter().map(|column| column.number).collect();
+    let types = columns.iter().map(|column| column.base).collect();
+    let type_names = columns.iter().map(|column| column.type_name.clone()).collect();
+    let binary = columns.iter().all(|column| !not_binary.contains(&column.declared));
     let relation = Relation {
         oid: row.get(0),
         schema: schema.into(),
         name: name.into(),
         identity,
-        columns: columns.into_iter().map(|(.., column)| column).collect(),
+        columns: columns.into_iter().map(|attribute| attribute.column).collect(),
     };
     Table {
         relation: Arc::new(relation),
         numbers,
-        binary: types.iter().all(|declared| !not_binary.contains(declared)),
+        binary,
         types,
         type_names,
         file: row.get(5),

@@ -17,6 +17,7 @@ use crate::postgres::wire::{Purpose, Wire};
 use crate::run::background;
 use crate::sinks::postgres::session;
 use crate::sinks::postgres::statement::{ident, literal};
+use crate::source::snapshot::schema;
 use crate::source::snapshot::tables::Asked;
 
 /// Memory for an index build, where the server's own setting is lower: what a build needs depends on the table, not on the server's usual work.
@@ -131,7 +132,7 @@ impl Work {
 }
 
 async fn worker(work: Arc<Work>) {
-    let mut wire = None;
+    let mut wire: Option<Prepared> = None;
     loop {
         let changed = work.changed.notified();
         let index = match work.next() {
@@ -150,7 +151,7 @@ async fn worker(work: Arc<Work>) {
                 Ok(()) => drop(state.done.insert(index)),
                 Err(error) if error.kind() == Kind::Transient => drop(state.lost.get_or_insert(error)),
                 Err(error) => {
-                    tracing::error!("cannot make {}: {error}", work.list[index].label());
+                    tracing::error!("{error}");
                     state.failed.push((index, error));
                 }
             }
@@ -158,18 +159,18 @@ async fn worker(work: Arc<Work>) {
         work.changed.notify_waiters();
     }
     work.changed.notify_waiters();
-    if let Some(wire) = wire {
-        Wire::close(wire).await;
+    if let Some(Prepared { wire, .. }) = wire {
+        wire.close().await;
     }
 }
 
 /// Runs one statement; a lost connection or a deadlock is no reason to give up.
-async fn attempts(work: &Work, wire: &mut Option<Wire>, item: &Pending) -> Result<()> {
+async fn attempts(work: &Work, wire: &mut Option<Prepared>, item: &Pending) -> Result<()> {
     let mut failed = 0;
     loop {
         let error = match once(work, wire, item).await {
             Ok(()) => return Ok(()),
-            Err(error) => error,
+            Err(error) => schema::explain(&item.kind, &item.name, error),
         };
         *wire = None;
         failed += 1;
@@ -180,10 +181,13 @@ async fn attempts(work: &Work, wire: &mut Option<Wire>, item: &Pending) -> Resul
     }
 }
 
-async fn once(work: &Work, wire: &mut Option<Wire>, item: &Pending) -> Result<()> {
+async fn once(work: &Work, wire: &mut Option<Prepared>, item: &Pending) -> Result<()> {
+    if wire.as_ref().is_some_and(|open| open.snapshot != item.snapshot) {
+        *wire = None;
+    }
     let open = match wire {
-        Some(open) => open,
-        None => wire.insert(connect(work).await?),
+        Some(open) => &mut open.wire,
+        None => &mut wire.insert(Prepared { wire: connect(work, item).await?, snapshot: item.snapshot }).wire,
     };
     let key = format!("snapshot = {} and id = {}", item.snapshot, item.id);
     let waits = format!("select '1' from pgstream_sink.pending where {key}");
@@ -198,9 +202,16 @@ async fn once(work: &Work, wire: &mut Option<Wire>, item: &Pending) -> Result<()
     open.simple_query(&sql).await.map(drop)
 }
 
-async fn connect(work: &Work) -> Result<Wire> {
+/// A session prepared for the statements of a snapshot.
+struct Prepared {
+    wire: Wire,
+    snapshot: i64,
+}
+
+async fn connect(work: &Work, item: &Pending) -> Result<Wire> {
     let mut wire = Wire::connect(&work.target.url, Purpose::Sql).await?;
     wire.simple_query(session::SETTINGS).await?;
+    wire.simple_query(&item.session).await?;
     wire.simple_query(MAINTENANCE).await?;
     for (name, value) in &work.settings {
         let sql = format!("select pg_catalog.set_config({}, {}, false)", literal(name), literal(value));

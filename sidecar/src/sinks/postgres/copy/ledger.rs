@@ -36,6 +36,7 @@ create table if not exists pgstream_sink.snapshots (
   excluded text[] not null,
   view text not null,
   lsn pg_catalog.pg_lsn not null,
+  session text not null,
   taken_at timestamptz not null default pg_catalog.clock_timestamp(),
   finished_at timestamptz
 );
@@ -184,18 +185,17 @@ impl Ledger {
     ) -> String {
         let Origin { system, database } = &self.origin;
         let mut sql = format!(
-            "insert into pgstream_sink.snapshots (system_identifier, database, tables, excluded, view, lsn) values \
-             ({}, {}, {}, {}, {}, '{}');\n",
+            "insert into pgstream_sink.snapshots (system_identifier, database, tables, excluded, view, lsn, session) values \
+             ({}, {}, {}, {}, {}, '{}', {});\n",
             literal(system),
             literal(database),
             texts(tables),
             texts(excluded),
             literal(&view.to_string()),
-            view.end
+            view.end,
+            literal(&schema.session)
         );
-        for entry in &schema.after {
-            sql.push_str(&pending(entry));
-        }
+        add_all(&mut sql, schema);
         for table in rows {
             let _ = write!(sql, "{};\n", self.begin(table, view));
         }
@@ -295,7 +295,7 @@ impl Ledger {
 
     /// Statements that wait for the rows.
     pub(super) async fn pending(&self) -> Result<Vec<Pending>> {
-        let sql = "select p.snapshot, p.id, p.kind, p.name, p.sql, p.needs, p.tables, p.shared \
+        let sql = "select p.snapshot, p.id, p.kind, p.name, p.sql, p.needs, p.tables, p.shared, s.session \
             from pgstream_sink.pending p join pgstream_sink.snapshots s on s.id = p.snapshot \
             where s.system_identifier = $1 and s.database = $2 order by p.snapshot, p.id";
         let rows =
@@ -311,6 +311,7 @@ impl Ledger {
                 needs: row.get(5),
                 tables: row.get(6),
                 shared: row.get(7),
+                session: row.get(8),
             })
             .collect())
     }
@@ -336,21 +337,43 @@ pub(super) struct Pending {
     pub(super) needs: Vec<i64>,
     pub(super) tables: Vec<i64>,
     pub(super) shared: bool,
+    /// What a session runs before it.
+    pub(super) session: String,
 }
 
-fn pending(entry: &Entry) -> String {
+/// Adds a statement that waits for the rows.
+fn add(
+    sql: &mut String,
+    (id, kind, name, text): (u32, &str, &str, &str),
+    needs: &[u32],
+    tables: &[u32],
+    shared: bool,
+) {
     let numbers = |list: &[u32]| list.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
-    format!(
+    let _ = writeln!(
+        sql,
         "insert into pgstream_sink.pending (snapshot, id, kind, name, sql, needs, tables, shared) values \
-         ((select pg_catalog.max(id) from pgstream_sink.snapshots), {}, {}, {}, {}, '{{{}}}', '{{{}}}', {});\n",
-        entry.id,
-        literal(&entry.kind),
-        literal(&entry.name),
-        literal(&entry.sql),
-        numbers(&entry.needs),
-        numbers(&entry.tables),
-        entry.shared
-    )
+         ((select pg_catalog.max(id) from pgstream_sink.snapshots), {id}, {}, {}, {}, '{{{}}}', '{{{}}}', {shared});",
+        literal(kind),
+        literal(name),
+        literal(text),
+        numbers(needs),
+        numbers(tables),
+    );
+}
+
+/// Adds all that waits for the rows: what the schema still needs, and behind it the filling of materialized views, one after the other.
+fn add_all(sql: &mut String, schema: &Schema) {
+    for entry in &schema.after {
+        let Entry { id, kind, name, sql: text, needs, tables, shared, .. } = entry;
+        add(sql, (*id, kind, name, text), needs, tables, *shared);
+    }
+    let mut needs: Vec<u32> = schema.after.iter().map(|entry| entry.id).collect();
+    let first = needs.iter().max().map_or(1, |id| id + 1);
+    for (id, text) in (first..).zip(&schema.views) {
+        add(sql, (id, "MATERIALIZED VIEW DATA", text, text), &needs, &[], false);
+        needs.push(id);
+    }
 }
 
 fn texts(list: &[String]) -> String {

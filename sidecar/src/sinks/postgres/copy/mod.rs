@@ -18,8 +18,10 @@ mod worker;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::config::plan::{PostgresTarget, Source};
-use crate::config::snapshot::{Parts, SchemaSource, Snapshot};
+use tokio_postgres::Client;
+
+use crate::config::plan::{OnConflict, PostgresTarget, Source};
+use crate::config::snapshot::{Parts, RangeSize, SchemaSource, Snapshot};
 use crate::error::{Error, Result};
 use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
@@ -29,11 +31,12 @@ use crate::source::snapshot::hold;
 use crate::source::snapshot::progress::Progress;
 use crate::source::snapshot::ranges::Ranges;
 use crate::source::snapshot::schema;
-use crate::source::snapshot::tables::{self, Found, Patterns, Table};
-use crate::source::snapshot::work::Work;
+use crate::source::snapshot::tables::{self, Asked, Found, Patterns, Table};
+use crate::source::snapshot::work::{Done, Work};
 
 use ledger::{Ledger, Origin};
 use plan::{Planned, Rules, Verdict};
+use replace::Replacer;
 use worker::{Job, Worker};
 
 /// Snapshots taken for what was left, before it is given up until the next run.
@@ -64,6 +67,11 @@ impl<'a> Copy<'a> {
         let patterns = Patterns::new(snapshot)?;
         let at_source = sql::connect(&source.url).await.map_err(|error| error.context("source"))?;
         let origin = Origin::of(&at_source).await.map_err(|error| error.context("source"))?;
+        if let SchemaSource::Dump(options) = &snapshot.schema {
+            if options.create_database && schema::create_database(&at_source, &target.url).await? {
+                tracing::info!(database = %target.url.dbname, "database created");
+            }
+        }
         let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
         let ledger = Ledger::open(client, origin).await.map_err(|error| error.context("target"))?;
         let ledger = Arc::new(ledger);
@@ -105,6 +113,11 @@ impl<'a> Copy<'a> {
                 break;
             }
         }
+        self.finish(&asked).await
+    }
+
+    /// What comes after the rows.
+    async fn finish(self, asked: &[Asked]) -> Result<()> {
         self.sequences().await?;
         let settings = match &self.snapshot.schema {
             SchemaSource::Dump(options) => options.index_settings.as_slice(),
@@ -113,9 +126,39 @@ impl<'a> Copy<'a> {
         let failed = after::run(self.target, &self.ledger, settings, self.snapshot.workers.all).await;
         self.outcome.failed.extend(failed.map_err(|error| error.context("target"))?);
         if self.outcome.copied > 0 {
-            after::analyze(&self.ledger, &asked).await?;
+            after::analyze(&self.ledger, asked).await?;
         }
         self.ledger.finish().await
+    }
+
+    /// Replaces the rows of tables that a stream writes, by those that `export` shows; tables that are not there are made.
+    ///
+    /// # Errors
+    /// Transient when a table was changed meanwhile: another snapshot is needed. What concerns single tables is in the outcome.
+    pub async fn replace(mut self, export: Export, found: Found, filter: Option<String>) -> Result<()> {
+        if !self.schema(&export, &found).await? {
+            return Err(changed_again());
+        }
+        let rules =
+            Rules { repeat: true, exact: false, on_conflict: OnConflict::Error, filter, replace: true };
+        let planned = self.judged(found.tables, &rules, true).await?;
+        let tables: Vec<Table> = planned.iter().map(|planned| planned.table.clone()).collect();
+        let ranges = Ranges::new(&tables, RangeSize::Pages(u64::MAX), self.snapshot.workers, false);
+        let job = self.job(&export, planned);
+        let workers = (0..self.snapshot.workers.all.min(tables.len())).map(|_| Replacer::new(&job)).collect();
+        let done = Work::new(tables.clone(), ranges, Arc::clone(&self.progress)).run(workers).await?;
+        if let Some(error) = self.note(done, &tables) {
+            return Err(error);
+        }
+        drop(export);
+        self.finish(&found.asked).await
+    }
+
+    /// Tables that the target does not have, or not with all their rows.
+    pub async fn absent(target: &PostgresTarget, found: &Found) -> Result<HashSet<u32>> {
+        let client = sql::connect(&target.url).await.map_err(|error| error.context("target"))?;
+        let there = there(&client, found).await?;
+        Ok(found.asked.iter().map(|table| table.oid).filter(|oid| !there.contains(oid)).collect())
     }
 
     /// Makes the schema, where it is not there. False when it was changed meanwhile: another snapshot is needed.
@@ -124,7 +167,7 @@ impl<'a> Copy<'a> {
         if self.only_begun || self.outcome.schema || self.snapshot.parts == Parts::Data {
             return Ok(true);
         }
-        let there = if options.clean { HashSet::new() } else { self.there(found).await? };
+        let there = if options.clean { HashSet::new() } else { there(self.ledger.client(), found).await? };
         if !there.is_empty() && there.len() == found.asked.len() {
             tracing::debug!("all tables are at the target: the schema is not copied");
             self.outcome.schema = true;
@@ -136,18 +179,28 @@ impl<'a> Copy<'a> {
             return Ok(false);
         };
         let mut selection = found.selection.clone();
+        // What cannot be read is said with its rows.
+        let unreadable = found.asked.iter().filter(|table| !table.readable).map(|table| table.oid);
+        let there: HashSet<u32> = there.into_iter().chain(unreadable).collect();
         selection.tables.retain(|oid| !there.contains(oid));
         selection.without.extend(&there);
         let (url, id) = (&self.source.url, export.id.as_str());
-        let made = schema::dump(url, &export.client, id, &selection, options).await?;
+        let mut made = schema::dump(url, &export.client, id, &selection, options)
+            .await
+            .map_err(|error| error.context("source"))?;
         drop(held);
         for line in &made.left_out {
             tracing::warn!("left out: {line}");
         }
         let mut wire =
             Wire::connect(&self.target.url, Purpose::Sql).await.map_err(|error| error.context("target"))?;
+        let target = |error: Error| error.context("target");
+        let mut warnings = schema::create_tablespaces(self.ledger.client(), &made).await.map_err(target)?;
         wire.simple_query("begin").await?;
-        schema::apply_before(&mut wire, &made, options).await.map_err(|error| error.context("target"))?;
+        warnings.extend(schema::apply_before(&mut wire, &mut made, options).await.map_err(target)?);
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
         let forget = self.ledger.forget(&selection.tables);
         let note = self.ledger.schema_made(
             &self.snapshot.tables,
@@ -165,31 +218,25 @@ impl<'a> Copy<'a> {
         Ok(true)
     }
 
-    /// The tables that the target has already.
-    async fn there(&self, found: &Found) -> Result<HashSet<u32>> {
-        let schemas: Vec<&str> = found.asked.iter().map(|table| table.schema.as_str()).collect();
-        let names: Vec<&str> = found.asked.iter().map(|table| table.name.as_str()).collect();
-        let sql = "select w.n from unnest($1::text[], $2::text[]) with ordinality w (schema, name, n) \
-            join pg_catalog.pg_namespace s on s.nspname = w.schema \
-            join pg_catalog.pg_class c on c.relnamespace = s.oid and c.relname = w.name";
-        let rows = self.ledger.client().query(sql, &[&schemas, &names]).await.map_err(sql::of)?;
-        let oid = |row: &tokio_postgres::Row| {
-            Some(found.asked.get(usize::try_from(row.get::<_, i64>(0)).ok()?.checked_sub(1)?)?.oid)
-        };
-        Ok(rows.iter().filter_map(oid).collect())
-    }
-
     /// Copies what is not copied yet, under one snapshot. Answers why something is left for another one.
     async fn rows(&mut self, export: &Export, tables: Vec<Table>, first: bool) -> Result<Option<Error>> {
         let planned = self.planned(tables, first).await?;
         if planned.is_empty() {
             return Ok(None);
         }
+        export.settle().await.map_err(|error| error.context("source"))?;
         let planned = self.begin(planned, export).await?;
         let tables: Vec<Table> = planned.iter().map(|planned| planned.table.clone()).collect();
         let Snapshot { range, workers, .. } = self.snapshot;
         let ranges = Ranges::new(&tables, *range, *workers, export.cuts().await?);
-        let job = Arc::new(Job {
+        let job = self.job(export, planned);
+        let workers = (0..workers.all).map(|_| Worker::new(&job)).collect();
+        let done = Work::new(tables.clone(), ranges, Arc::clone(&self.progress)).run(workers).await?;
+        Ok(self.note(done, &tables))
+    }
+
+    fn job(&self, export: &Export, planned: Vec<Planned>) -> Arc<Job> {
+        Arc::new(Job {
             source: self.source.url.clone(),
             target: self.target.clone(),
             snapshot: export.handed(),
@@ -197,9 +244,11 @@ impl<'a> Copy<'a> {
             tables: planned.into_iter().map(|planned| (planned.table.relation.oid, planned)).collect(),
             ledger: Arc::clone(&self.ledger),
             progress: Arc::clone(&self.progress),
-        });
-        let workers = (0..workers.all).map(|_| Worker::new(&job)).collect();
-        let done = Work::new(tables.clone(), ranges, Arc::clone(&self.progress)).run(workers).await?;
+        })
+    }
+
+    /// Notes what came of a round. Answers why something is left for another snapshot.
+    fn note(&mut self, done: Done, tables: &[Table]) -> Option<Error> {
         self.outcome.copied += done.complete.len();
         self.outcome.done.extend(done.complete.iter().map(|index| tables[*index].relation.oid));
         for (index, error) in done.failed {
@@ -207,9 +256,9 @@ impl<'a> Copy<'a> {
         }
         if let Some(error) = done.lost {
             tracing::warn!("{error}: unfinished tables are copied from another snapshot");
-            return Ok(Some(error));
+            return Some(error);
         }
-        Ok((!done.aside.is_empty()).then(changed_again))
+        (!done.aside.is_empty()).then(changed_again)
     }
 
     /// The tables to copy now.
@@ -218,18 +267,24 @@ impl<'a> Copy<'a> {
         let open = |table: &Table| {
             !self.outcome.done.contains(&table.relation.oid) && !failed.contains(&table.relation.to_string())
         };
-        let mut tables: Vec<Table> = tables.into_iter().filter(open).collect();
+        let tables: Vec<Table> = tables.into_iter().filter(open).collect();
         let rules = Rules {
             repeat: self.snapshot.repeat,
             exact: self.snapshot.parts == Parts::Full,
             on_conflict: self.target.on_conflict,
             filter: None,
+            replace: false,
         };
+        self.judged(tables, &rules, first).await
+    }
+
+    /// Those of the tables that the target takes.
+    async fn judged(&mut self, mut tables: Vec<Table>, rules: &Rules, first: bool) -> Result<Vec<Planned>> {
         let copied = self.ledger.copied().await?;
         if self.only_begun {
             tables.retain(|table| copied.contains_key(&table.relation.oid));
         }
-        let verdicts = plan::judge(self.ledger.client(), &tables, &copied, &rules).await?;
+        let verdicts = plan::judge(self.ledger.client(), &tables, &copied, rules).await?;
         let mut planned = Vec::new();
         for (table, verdict) in tables.iter().zip(verdicts) {
             let relation = &table.relation;
@@ -285,4 +340,18 @@ impl<'a> Copy<'a> {
 
 fn changed_again() -> Error {
     Error::transient("tables were changed again and again while they were copied")
+}
+
+/// The tables that the target has already.
+async fn there(client: &Client, found: &Found) -> Result<HashSet<u32>> {
+    let schemas: Vec<&str> = found.asked.iter().map(|table| table.schema.as_str()).collect();
+    let names: Vec<&str> = found.asked.iter().map(|table| table.name.as_str()).collect();
+    let sql = "select w.n from unnest($1::text[], $2::text[]) with ordinality w (schema, name, n) \
+        join pg_catalog.pg_namespace s on s.nspname = w.schema \
+        join pg_catalog.pg_class c on c.relnamespace = s.oid and c.relname = w.name";
+    let rows = client.query(sql, &[&schemas, &names]).await.map_err(sql::of)?;
+    let oid = |row: &tokio_postgres::Row| {
+        Some(found.asked.get(usize::try_from(row.get::<_, i64>(0)).ok()?.checked_sub(1)?)?.oid)
+    };
+    Ok(rows.iter().filter_map(oid).collect())
 }

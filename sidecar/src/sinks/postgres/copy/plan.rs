@@ -56,6 +56,8 @@ pub(super) struct Rules {
     pub(super) on_conflict: OnConflict,
     /// Only rows that meet this condition are copied.
     pub(super) filter: Option<String>,
+    /// What the target has goes in the same transaction.
+    pub(super) replace: bool,
 }
 
 /// Tables of the target by name, in the order of the question.
@@ -138,7 +140,9 @@ async fn one(
     }
     let name = format!("{}.{}", ident(&relation.schema), ident(&relation.name));
     let (mut merge, mut remove) = (None, None);
-    if copied.is_some() {
+    if rules.replace {
+        // Nothing is left of them.
+    } else if copied.is_some() {
         let (delete, truncate) = (format!("delete from only {name}"), format!("truncate table only {name}"));
         remove = Some(if target.by_delete { delete } else { truncate });
     } else if client

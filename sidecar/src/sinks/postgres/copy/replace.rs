@@ -48,9 +48,13 @@ impl Copier for Replacer {
             return Err(Trouble::Table(error.into_kind(Kind::Fatal).context("target")));
         }
         let passed = open.rows(&job, planned, range).await?;
-        let note = job.ledger.replaced(table, &job.snapshot.view, job.end, passed);
+        let note = match planned.filter {
+            // A part of the rows says nothing of the others.
+            Some(_) => String::new(),
+            None => job.ledger.replaced(table, &job.snapshot.view, job.end, passed) + ";",
+        };
         // If the answer is lost, all of it is done once more, with the same result.
-        if let Err(error) = open.target.simple_query(&format!("{note}; commit")).await {
+        if let Err(error) = open.target.simple_query(&format!("{note} commit")).await {
             if error.kind() != Kind::Transient {
                 open.roll_back().await?;
             }

@@ -6,6 +6,8 @@
 //! others             source::snapshot::rows               schema events, then rows as inserts, through the sink itself
 //! ```
 
+pub mod live;
+
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
@@ -59,10 +61,10 @@ const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// As [`copy_unrecorded`]; fatal when the request was cancelled.
 pub async fn copy(plan: &Plan, slot: Option<u64>, progress: Arc<Progress>) -> Result<Outcome> {
-    let Some(snapshot) = &plan.snapshot else { return Ok(Outcome::default()) };
+    let snapshot = &plan.snapshot;
     let Some(url) = &snapshot.recorder else { return copy_unrecorded(plan, snapshot, slot, progress).await };
     let recorder = |error: Error| error.context("snapshot recorder");
-    let requests = match Requests::begin(url, &snapshot.tables).await {
+    let requests = match Requests::begin(url, &snapshot.tables, snapshot.repeat).await {
         Ok(requests) => requests,
         // Where a stream follows, the record is for people; a login that may only read can do without.
         Err(error) if slot.is_some() && error.code() == Some("42501") => {
@@ -147,21 +149,34 @@ async fn events(
         confirmed: Lsn::ZERO,
     };
     let mut sink = Sink::open(&plan.target, &nowhere).await.map_err(|error| error.context("target"))?;
+    export.settle().await.map_err(source)?;
+    let mut seen = Seen::default();
+    seen.schema(patterns, export.view.clone());
+    let outcome = rows_as_events(plan, snapshot, export, found, &mut sink, &progress).await?;
+    sink.close().await?;
+    Ok(Outcome { seen, ..outcome })
+}
+
+/// Gives a sink what a snapshot shows: schema events, then rows.
+async fn rows_as_events(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    export: Export,
+    found: Found,
+    sink: &mut Sink,
+    progress: &Arc<Progress>,
+) -> Result<Outcome> {
     let (runs_in, runs_out) = bounded(CHANNEL_BYTES);
-    let mut outcome = Outcome::default();
-    outcome.seen.schema(patterns, export.view.clone());
     if snapshot.parts != Parts::Data {
-        schema_events(&export, &found, &runs_in).await.map_err(source)?;
+        schema_events(&export, &found, &runs_in).await.map_err(|error| error.context("source"))?;
     }
+    let progress = Arc::clone(progress);
     let readers = background(read(plan.source.clone(), snapshot.clone(), export, found, runs_in, progress));
     let mut batches = Batcher::new(runs_out, limits(&plan.target));
     while let Some(gathered) = batches.next().await {
         sink.write(gathered.batch).await.map_err(|error| error.context("target"))?;
     }
-    sink.close().await?;
-    let read =
-        readers.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))??;
-    Ok(Outcome { copied: read.copied, failed: read.failed, seen: outcome.seen, ..outcome })
+    readers.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))?
 }
 
 /// The newest document of each schema, as the stream would bring it; nothing where pgstream is not installed.
@@ -172,7 +187,7 @@ async fn schema_events(export: &Export, found: &Found, out: &Sender<Run>) -> Res
     }
     let bytes = documents.iter().map(|(_, row)| row.size()).sum();
     let events = rows::transaction(documents, export.view.end);
-    out.send(Run { events, urgent: false }, bytes).await.map_err(|_| Error::stopped())
+    out.send(Run { events, ..Run::default() }, bytes).await.map_err(|_| Error::stopped())
 }
 
 /// Reads all rows. The snapshot ends with this task.
@@ -204,6 +219,7 @@ async fn read(
         return Err(error);
     }
     outcome.copied = done.complete.len();
+    outcome.done = done.complete.iter().map(|index| found.tables[*index].relation.oid).collect();
     let name = |index: usize| found.tables[index].relation.to_string();
     outcome.failed.extend(done.failed.into_iter().map(|(index, error)| (name(index), error)));
     outcome.failed.extend(done.aside.into_iter().map(|index| {

@@ -1,0 +1,381 @@
+//! Copies that are asked for while the stream runs.
+//!
+//! ```text
+//! requested --> preparing --> ready --> copying --> done
+//!               snapshot S    the stream      the target's rows are replaced by those
+//!               is taken      reaches S       of S, in one transaction a table
+//! ```
+//!
+//! The stream goes on all the time, also for the tables of the request, until it comes to a change of one of them that S does not see: that one
+//! waits for the copy. So when a copy begins, the target has all of the table that S sees and nothing more, its definition
+//! included, and replacing the rows by those of S changes nothing but what was wrong. Why nothing is lost by a crash: until the copy is
+//! committed the table is as the stream left it, and the request is not completed; afterwards the note of the copy is there with it.
+//!
+//! A table that the target does not have yet, or has without its rows, cannot follow the stream: its changes that S sees are passed over, since they
+//! are in the copy, and the copy is done again after a crash.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
+
+use super::{Outcome, NOTE_EVERY};
+use crate::config::plan::{Plan, PostgresTarget, Target};
+use crate::config::snapshot::{Parts, Snapshot};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Lsn, Transaction};
+use crate::pipeline::seen::Seen;
+use crate::run::background;
+use crate::sinks::postgres::copy::Copy;
+use crate::sinks::{Batch, Sink};
+use crate::source::snapshot::export::Export;
+use crate::source::snapshot::progress::Progress;
+use crate::source::snapshot::requests::{Asked, Requests};
+use crate::source::snapshot::tables::{self, Found, Patterns};
+use crate::source::snapshot::view::View;
+
+/// How often a copy at work is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Snapshots taken for one request because a table was changed before it was copied.
+const MOST_ROUNDS: u32 = 20;
+
+/// The copies of a running stream.
+pub struct Live {
+    plan: Arc<Plan>,
+    slot: String,
+    next_xid: u64,
+    woken: bool,
+    state: State,
+    /// What copies made here hold of changes still to come.
+    seen: Seen,
+    current: Option<Transaction>,
+    looked: Instant,
+}
+
+enum State {
+    Idle,
+    Preparing(Work, JoinHandle<Result<Prepared>>),
+    Ready(Work, Prepared),
+    Copying(Work, View, JoinHandle<Result<Outcome>>),
+}
+
+/// A request that is worked on.
+struct Work {
+    requests: Requests,
+    snapshot: Arc<Snapshot>,
+    filter: Option<String>,
+    /// Tables it means, by oid.
+    tables: HashSet<u32>,
+    progress: Arc<Progress>,
+    rounds: u32,
+    noted: Instant,
+}
+
+impl Work {
+    /// Notes how far the copy is; false when it was cancelled.
+    async fn is_wanted(&mut self) -> bool {
+        if self.noted.elapsed() < NOTE_EVERY {
+            return true;
+        }
+        self.noted = Instant::now();
+        // That it cannot be told just now is no reason to stop copying.
+        self.requests.progress(self.progress.totals()).await.unwrap_or(true)
+    }
+}
+
+/// A snapshot, and what it shows of the request.
+struct Prepared {
+    export: Export,
+    found: Found,
+    /// Tables that cannot follow the stream.
+    absent: HashSet<u32>,
+}
+
+/// What is to be done about an event.
+#[derive(Debug, PartialEq, Eq)]
+enum Touch {
+    /// It goes on.
+    Pass,
+    /// The copy holds it.
+    Drop,
+    /// It comes after the copy.
+    Wait,
+}
+
+impl Live {
+    /// Nothing is copied yet; requests left from before are looked for at once.
+    pub fn new(plan: &Arc<Plan>, slot: &str, next_xid: u64) -> Self {
+        Self {
+            plan: Arc::clone(plan),
+            slot: slot.to_owned(),
+            next_xid,
+            woken: true,
+            state: State::Idle,
+            seen: Seen::default(),
+            current: None,
+            looked: Instant::now(),
+        }
+    }
+
+    /// There may be a new request.
+    pub fn wake(&mut self) {
+        self.woken = true;
+    }
+
+    /// When it wants to be looked at again.
+    pub fn due(&self) -> Option<Instant> {
+        (self.woken || !matches!(self.state, State::Idle)).then(|| self.looked + LOOK_EVERY)
+    }
+
+    /// Goes on with what is at work. `reached`: everything before it is durable at the sink.
+    pub async fn turn(&mut self, sink: &mut Sink, reached: Lsn) -> Result<()> {
+        self.looked = Instant::now();
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle if std::mem::take(&mut self.woken) => self.take().await?,
+            State::Idle => {}
+            State::Preparing(work, task) if task.is_finished() => self.prepared(work, task).await?,
+            State::Ready(work, prepared) if prepared.export.view.end <= reached => {
+                self.begin(sink, work, prepared).await?
+            }
+            State::Copying(work, view, task) if task.is_finished() => {
+                self.copied(work, view, flat(task.await)).await?
+            }
+            State::Copying(mut work, view, task) => {
+                if work.is_wanted().await {
+                    self.state = State::Copying(work, view, task);
+                } else {
+                    task.abort();
+                    tracing::info!("the copy was cancelled");
+                    self.woken = true;
+                }
+            }
+            state => self.state = state,
+        }
+        Ok(())
+    }
+
+    /// Lets those events of a batch pass that may; writes what comes before one that must wait, and waits. Answers the rest.
+    pub async fn admit(&mut self, sink: &mut Sink, batch: Batch) -> Result<Batch> {
+        if matches!(self.state, State::Idle) && self.seen.is_empty() {
+            return Ok(batch);
+        }
+        let Batch { events, end } = batch;
+        let mut rest = Vec::with_capacity(events.len());
+        for event in events {
+            let Some(event) = self.seen.apply(event) else { continue };
+            if let Event::Begin(transaction) = &event {
+                self.current = Some(*transaction);
+            }
+            match self.touch(&event).await? {
+                Touch::Drop => {}
+                Touch::Pass => rest.push(event),
+                Touch::Wait => {
+                    let before = Batch { events: std::mem::take(&mut rest), end: None };
+                    sink.write(before).await.map_err(|error| error.context("target"))?;
+                    self.finish(sink).await?;
+                    rest.extend(self.seen.apply(event));
+                }
+            }
+        }
+        Ok(Batch { events: rest, end })
+    }
+
+    /// What is to be done about an event. Where it matters, waits until the snapshot is taken.
+    async fn touch(&mut self, event: &Event) -> Result<Touch> {
+        let (State::Preparing(work, _) | State::Ready(work, _) | State::Copying(work, ..)) = &self.state
+        else {
+            return Ok(Touch::Pass);
+        };
+        let Some(table) = touched(event, &work.tables) else { return Ok(Touch::Pass) };
+        if let State::Preparing(..) = &self.state {
+            let State::Preparing(work, task) = std::mem::replace(&mut self.state, State::Idle) else {
+                return Ok(Touch::Pass);
+            };
+            self.prepared(work, task).await?;
+        }
+        let sees =
+            |view: &View| self.current.is_some_and(|current| view.sees(current.xid, current.commit_lsn));
+        Ok(match &self.state {
+            State::Ready(_, prepared) if !sees(&prepared.export.view) => Touch::Wait,
+            State::Ready(_, prepared) if prepared.absent.contains(&table) => Touch::Drop,
+            State::Copying(_, view, _) if !sees(view) => Touch::Wait,
+            // Committed before the copy began, written after it: the copy holds it.
+            State::Copying(..) => Touch::Drop,
+            State::Idle | State::Preparing(..) | State::Ready(..) => Touch::Pass,
+        })
+    }
+
+    /// Takes the next request up.
+    async fn take(&mut self) -> Result<()> {
+        let Some(Asked { requests, tables, filter }) =
+            Requests::take(&self.plan.source.url, &self.slot).await?
+        else {
+            return Ok(());
+        };
+        let snapshot = Snapshot {
+            tables,
+            excluded: Vec::new(),
+            schema_only: Vec::new(),
+            parts: Parts::Full,
+            ..self.plan.snapshot.clone()
+        };
+        tracing::info!(tables = %snapshot.tables.join(" "), "a copy was requested");
+        let progress = Arc::new(Progress::new(false));
+        let work = Work {
+            requests,
+            snapshot: Arc::new(snapshot),
+            filter,
+            tables: HashSet::new(),
+            progress,
+            rounds: 0,
+            noted: Instant::now(),
+        };
+        self.prepare(work).await
+    }
+
+    /// Takes a snapshot for it, in the background. Which tables are meant is known before: their changes wait from now on.
+    async fn prepare(&mut self, mut work: Work) -> Result<()> {
+        work.rounds += 1;
+        let url = self.plan.source.url.clone();
+        let patterns = Patterns::new(&work.snapshot)?;
+        let client = crate::postgres::sql::connect(&url).await?;
+        let found = match tables::find(&client, &patterns).await {
+            Ok(found) => found,
+            Err(error) if error.kind() == Kind::Transient => return Err(error),
+            Err(error) => return self.failed(work, vec![("snapshot".to_owned(), error)]).await,
+        };
+        work.tables = found.selection.tables.iter().copied().collect();
+        let (after, target, meant) = (self.next_xid, self.plan.target.clone(), work.tables.clone());
+        let task = background(async move {
+            let export = Export::take(&url, Some(after)).await?;
+            let mut found = tables::find(&export.client, &patterns).await?;
+            found.keep(&meant);
+            let absent = match &target {
+                Target::Postgres(target) => Copy::absent(target, &found).await?,
+                Target::Stdout => meant,
+            };
+            export.settle().await?;
+            Ok(Prepared { export, found, absent })
+        });
+        self.state = State::Preparing(work, task);
+        Ok(())
+    }
+
+    async fn prepared(&mut self, work: Work, task: JoinHandle<Result<Prepared>>) -> Result<()> {
+        let prepared = flat(task.await).map_err(|error| error.context("source"))?;
+        self.state = State::Ready(work, prepared);
+        Ok(())
+    }
+
+    /// Begins to copy: the sink has what the snapshot sees.
+    async fn begin(&mut self, sink: &mut Sink, work: Work, prepared: Prepared) -> Result<()> {
+        let view = prepared.export.view.clone();
+        work.progress.expect(prepared.found.tables.iter());
+        let Prepared { export, found, .. } = prepared;
+        let task = match &self.plan.target {
+            Target::Postgres(target) => {
+                let copy = replace(Arc::clone(&self.plan), target.clone(), &work, export, found);
+                background(copy)
+            }
+            Target::Stdout => {
+                let outcome =
+                    super::rows_as_events(&self.plan, &work.snapshot, export, found, sink, &work.progress)
+                        .await;
+                background(std::future::ready(outcome))
+            }
+        };
+        self.state = State::Copying(work, view, task);
+        Ok(())
+    }
+
+    /// Waits for the copy at work, beginning it if it has not begun.
+    async fn finish(&mut self, sink: &mut Sink) -> Result<()> {
+        loop {
+            match std::mem::replace(&mut self.state, State::Idle) {
+                State::Ready(work, prepared) => self.begin(sink, work, prepared).await?,
+                State::Copying(work, view, mut task) => {
+                    if let Ok(ended) = tokio::time::timeout(NOTE_EVERY, &mut task).await {
+                        return self.copied(work, view, flat(ended)).await;
+                    }
+                    self.state = State::Copying(work, view, task);
+                    self.turn(sink, Lsn::ZERO).await?;
+                }
+                state @ (State::Idle | State::Preparing(..)) => {
+                    self.state = state;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn copied(&mut self, work: Work, view: View, outcome: Result<Outcome>) -> Result<()> {
+        self.woken = true;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            // A table was changed before it was copied: another snapshot shows it as it is now.
+            Err(error) if error.kind() == Kind::Transient && work.rounds < MOST_ROUNDS => {
+                tracing::info!("{error}: copying from another snapshot");
+                return self.prepare(work).await;
+            }
+            Err(error) => return self.failed(work, vec![("snapshot".to_owned(), error)]).await,
+        };
+        for oid in &outcome.done {
+            if work.filter.is_none() {
+                self.seen.table(*oid, view.clone());
+            }
+        }
+        let totals = work.progress.totals();
+        tracing::info!(
+            tables = outcome.done.len(),
+            rows = totals.rows,
+            bytes = totals.bytes,
+            "copied as requested"
+        );
+        self.failed(work, outcome.failed).await
+    }
+
+    /// Ends a request, as completed when nothing failed.
+    async fn failed(&mut self, work: Work, failed: Vec<(String, Error)>) -> Result<()> {
+        self.woken = true;
+        for (what, error) in &failed {
+            tracing::error!("requested copy of {what}: {error}");
+        }
+        let failed: Vec<(String, String)> =
+            failed.into_iter().map(|(what, error)| (what, error.to_string())).collect();
+        work.requests.end(work.progress.totals(), &failed).await
+    }
+}
+
+/// The table of `tables` that an event touches.
+fn touched(event: &Event, tables: &HashSet<u32>) -> Option<u32> {
+    let known = |oid: &u32| tables.contains(oid);
+    match event {
+        Event::Change(change) => Some(change.relation.oid).filter(known),
+        Event::Truncate(truncate) => truncate.relations.iter().map(|relation| relation.oid).find(known),
+        Event::Ddl(ddl) => ddl.table_oids().find(known),
+        Event::Begin(_) | Event::Message(_) | Event::Commit(_) | Event::Keepalive(_) => None,
+    }
+}
+
+fn replace(
+    plan: Arc<Plan>,
+    target: Box<PostgresTarget>,
+    work: &Work,
+    export: Export,
+    found: Found,
+) -> impl std::future::Future<Output = Result<Outcome>> + Send + 'static {
+    let (snapshot, filter, progress) =
+        (Arc::clone(&work.snapshot), work.filter.clone(), Arc::clone(&work.progress));
+    async move {
+        let mut outcome = Outcome::default();
+        let copy = Copy::open(&plan.source, &target, &snapshot, progress, &mut outcome).await?;
+        copy.replace(export, found, filter).await?;
+        Ok(outcome)
+    }
+}
+
+fn flat<T>(joined: std::result::Result<Result<T>, JoinError>) -> Result<T> {
+    joined.unwrap_or_else(|error| Err(Error::fatal(format!("a task failed: {error}")).because(error)))
+}

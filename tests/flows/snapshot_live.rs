@@ -1,0 +1,122 @@
+//! Copies asked for while the stream runs: they replace what the target has, and the stream goes on as if nothing had happened.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use pgstream_tests::{wait_until, Database, LONG};
+
+use super::{init, Stream};
+
+const TABLE: &str = "create table t (id int primary key, v text)";
+
+/// Waits until the request has ended; its status and errors.
+fn ended(source: &Database, request: &str) -> String {
+    let mut session = source.session();
+    let state = format!("select status || coalesce(' ' || errors::text, '') from pgstream.snapshot_requests where req_id = {request}");
+    wait_until("the end of the request", LONG, || {
+        let state = session.value(&state);
+        (!matches!(state.as_str(), "requested" | "in progress")).then_some(state)
+    })
+}
+
+#[test]
+fn a_request_replaces_what_the_target_has() {
+    let stream = Stream::start(TABLE);
+    stream.check("insert into t select g, 'v' from generate_series(1, 1000) g; create table other (id int primary key)");
+    stream.target.execute("delete from t where id > 500; update t set v = 'wrong' where id < 10; insert into t values (-1, 'extra')");
+    let request = stream.source.value("select pgstream.request_snapshot('{public.t}')");
+    assert_eq!(ended(&stream.source, &request), "completed");
+    stream.assert_arrived();
+    let rows = format!("select rows, bytes > 0, total_bytes > 0, slot_name is not null from pgstream.snapshot_requests where req_id = {request}");
+    assert_eq!(stream.source.rows(&rows), [["1000", "t", "t", "t"]]);
+    stream.check("update t set v = 'later' where id = 3; alter table t add column w int default 1; insert into other values (1)");
+    // Also by hand, and again.
+    stream.target.execute("truncate t");
+    stream.source.execute(
+        "insert into pgstream.snapshot_requests (schema_name, table_names) values ('public', '{t,other}')",
+    );
+    let request = stream.source.value("select max(req_id) from pgstream.snapshot_requests");
+    assert_eq!(ended(&stream.source, &request), "completed");
+    stream.assert_arrived();
+}
+
+/// A table that was there before and that the target lacks comes with all it has.
+#[test]
+fn a_table_the_target_lacks() {
+    let stream = {
+        let (source, target) = (Database::on_source(), Database::on_target());
+        source.execute("create type mood as enum ('ok'); create table old (id int primary key, m mood, v text unique); insert into old select g, 'ok', g from generate_series(1, 300) g");
+        init(&source);
+        let sidecar = pgstream_tests::Sidecar::replicate(&source, &target).start();
+        sidecar.wait_for_line("streaming", LONG);
+        Stream { source, target, sidecar }
+    };
+    let request = stream.source.value("select pgstream.request_snapshot('{old}')");
+    assert_eq!(ended(&stream.source, &request), "completed");
+    stream.assert_arrived();
+    stream.check("insert into old values (1000, 'ok', 'new'); delete from old where id = 5; alter table old drop column v");
+}
+
+#[test]
+fn a_request_under_continuous_writes() {
+    let stream = Stream::start(
+        "create table t (id int primary key, n int); create table keyless (n bigint); create sequence s",
+    );
+    stream.check("insert into t select g, 0 from generate_series(1, 20000) g");
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..2)
+        .map(|_| {
+            let (mut session, stop) = (stream.source.session(), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    session.execute("insert into keyless select nextval('s') from generate_series(1, 3)");
+                    session.execute("update t set n = n + 1 where id = (random() * 20000)::int");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        let request = stream.source.value("select min(r) from pgstream.request_snapshot('{t,keyless}') r");
+        assert_eq!(ended(&stream.source, &request), "completed", "{}", stream.sidecar.stderr());
+    }
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.join().expect("a writer failed");
+    }
+    stream.assert_arrived();
+    assert_eq!(stream.target.value("select count(*) - count(distinct n) from keyless"), "0");
+}
+
+#[test]
+fn a_filter_chooses_rows() {
+    let stream = Stream::start(TABLE);
+    stream.check("insert into t select g, 'v' from generate_series(1, 100) g");
+    stream.target.execute("update t set v = 'wrong'");
+    let request = stream.source.value("select pgstream.request_snapshot('{t}', 'id <= 50')");
+    assert_eq!(ended(&stream.source, &request), "completed");
+    assert_eq!(
+        stream.target.value("select count(*) filter (where v = 'v') || ' ' || count(*) from t"),
+        "50 100"
+    );
+}
+
+#[test]
+fn a_request_can_be_taken_back_or_fail_without_harm() {
+    let stream = Stream::start(TABLE);
+    stream.check("insert into t select g, 'v' from generate_series(1, 100) g");
+    let mut lock = stream.target.session();
+    lock.execute("begin; lock table t in share row exclusive mode");
+    let request = stream.source.value("select pgstream.request_snapshot('{t}')");
+    let waits = "select count(*) > 0 from pg_locks where not granted and relation = 't'::regclass";
+    let mut there = stream.target.session();
+    wait_until("the copy waits at the target", LONG, || there.holds(waits).then_some(()));
+    assert_eq!(stream.source.value(&format!("select pgstream.cancel_snapshot({request})")), "t");
+    wait_until("the copy is given up", LONG, || (!there.holds(waits)).then_some(()));
+    lock.execute("rollback");
+    stream.check("update t set v = 'w'");
+    assert_eq!(ended(&stream.source, &request), "cancelled");
+    let request = stream.source.value("select pgstream.request_snapshot('{t}', 'nonsense')");
+    let state = ended(&stream.source, &request);
+    assert!(state.starts_with("failed") && state.contains("nonsense"), "{state}");
+    stream.check("delete from t where id = 1");
+}
