@@ -139,7 +139,7 @@ impl<'a> Copy<'a> {
         let failed = after::run(self.target, &self.ledger, settings, self.snapshot.workers.all).await;
         self.outcome.failed.extend(failed.map_err(|error| error.context("target"))?);
         if self.outcome.copied > 0 {
-            after::analyze(&self.ledger, asked).await?;
+            after::analyze(self.target, asked, self.snapshot.workers.all).await?;
         }
         self.ledger.finish().await
     }
