@@ -18,8 +18,8 @@ test: ## all tests, on real servers
 test-long: ## the same with the full counts of kills and storms
 	tests/setup.sh packages && PGSTREAM_TEST_LONG=1 cargo test $(NAME)
 
-bench: ## ours against PostgreSQL's own tools, in one run
-	tests/setup.sh packages && cargo run --release -p pgstream-tests --bin bench
+bench: ## ours against PostgreSQL's own tools and pgcopydb, in one run
+	tests/setup.sh packages bench && cargo run --release -p pgstream-tests --bin bench
 
 check: ## format, lints, licences, the shape of the tree
 	tests/check.sh

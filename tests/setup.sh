@@ -6,6 +6,7 @@
 #
 #   tests/setup.sh [--release]    prints where things are, for tests/support; messages go to stderr
 #   tests/setup.sh packages       installs what is missing, and no more
+#   tests/setup.sh packages bench the same, and what the bench compares with
 #   tests/setup.sh clean          removes the private copy and everything made beside it
 #
 #   PGSTREAM_TEST_DIR   where to work; give each checkout its own when several run at once  (/tmp/pgstream-<uid>)
@@ -109,6 +110,9 @@ esac
 type cargo >/dev/null 2>&1 || die "please install Rust: https://rustup.rs"
 mapfile -t missing < <(missing_packages)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+# The bench runs without its rival too, and says so.
+[ "${1:-} ${2:-}" != 'packages bench' ] || type pgcopydb >/dev/null 2>&1 || (install_packages pgcopydb) ||
+    say "pgcopydb cannot be installed; the bench will go without it"
 [ "${1:-}" != packages ] || exit 0
 
 make_work_directory

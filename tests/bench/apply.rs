@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use pgstream_tests::{row_sums, Database, Server, Sidecar, LONG};
 
+use crate::report::{Better, Line};
 use crate::workload::{init, init_native, Workload};
-use crate::{Better, Line};
 
 /// True when all has come.
 const MARKER: &str = "exists (select from marker)";
@@ -43,7 +43,10 @@ pub(crate) fn run(source: &Arc<Server>, target: &Arc<Server>, workload: &Workloa
         assert_eq!(row_sums(side), expected, "what came by {name} is not what was sent");
     }
     let what = format!("-> PostgreSQL, {}", workload.name);
-    (Line { what, ours: our_rate, theirs: their_rate, unit: "rows/s", better: Better::More }, memory)
+    (
+        Line { what, ours: Some(our_rate), theirs: Some(their_rate), unit: "rows/s", better: Better::More },
+        memory,
+    )
 }
 
 /// A subscription to an existing slot, not enabled yet.

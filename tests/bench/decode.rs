@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use pgstream_tests::{wait_until, Process, Server, Sidecar, LONG};
 
+use crate::report::{Better, Line};
 use crate::workload::{init, init_native, median, Workload};
-use crate::{Better, Line};
 
 const ROUNDS: usize = 3;
 
@@ -48,8 +48,8 @@ pub(crate) fn run(source: &Arc<Server>, workload: &Workload) -> Line {
     }
     Line {
         what: format!("slot -> nowhere, {}", workload.name),
-        ours: median(ours),
-        theirs: median(theirs),
+        ours: Some(median(ours)),
+        theirs: Some(median(theirs)),
         unit: "rows/s",
         better: Better::More,
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use pgstream_tests::{Database, Server, Sidecar, LONG};
 
 use crate::apply::{subscribe, unsubscribe};
+use crate::report::{Better, Line};
 use crate::workload::{init, init_native};
-use crate::{Better, Line};
 
 const EACH: Duration = Duration::from_millis(10);
 
@@ -35,8 +35,8 @@ pub(crate) fn run(source: &Arc<Server>, target: &Arc<Server>, scale: f64) -> (Ve
 
     let line = |part: f64, name: &str| Line {
         what: format!("commit -> seen, 100 tx/s, {name}"),
-        ours: quantile(&our_times, part),
-        theirs: quantile(&their_times, part),
+        ours: Some(quantile(&our_times, part)),
+        theirs: Some(quantile(&their_times, part)),
         unit: "ms",
         better: Better::Less,
     };

@@ -1,39 +1,29 @@
-//! `make bench`: pgstream against what PostgreSQL brings itself, on one machine, in one run, on the same WAL.
+//! `make bench`: pgstream against what PostgreSQL brings itself, and against pgcopydb where that is installed, on
+//! one machine, in one run, on the same WAL or rows.
 //!
 //! ```text
 //! slot -> nowhere        pgstream run > /dev/null      pg_recvlogical -f /dev/null
 //! slot -> PostgreSQL     pgstream run                  a subscription
 //! one commit -> seen     the same two, at 100 transactions a second
+//! copy                   pgstream snapshot             pgcopydb clone; pg_dump, then pg_restore
 //! ```
-//! Ratios are what counts: all parts share this machine's cores. `PGSTREAM_BENCH_SCALE` (1) multiplies the work.
+//! Ratios are what counts: all parts share this machine's cores. `PGSTREAM_BENCH_SCALE` (1) multiplies the work;
+//! `PGSTREAM_BENCH` chooses `stream` (the first three) or `snapshot` (the copies).
 
 mod apply;
 mod decode;
 mod latency;
+mod report;
+mod snapshot;
 mod workload;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use pgstream_tests::{Options, Server};
 
+use crate::report::Report;
 use crate::workload::Workload;
-
-/// One line of the report. Both figures are of the same kind; `better` says which way is good.
-pub(crate) struct Line {
-    what: String,
-    ours: f64,
-    theirs: f64,
-    unit: &'static str,
-    better: Better,
-}
-
-/// Which way is good.
-pub(crate) enum Better {
-    /// Rates.
-    More,
-    /// Times.
-    Less,
-}
 
 fn main() -> ExitCode {
     match std::panic::catch_unwind(bench) {
@@ -43,9 +33,13 @@ fn main() -> ExitCode {
 }
 
 fn bench() {
-    let scale = std::env::var_os("PGSTREAM_BENCH_SCALE")
-        .and_then(|scale| scale.to_str()?.parse().ok())
-        .unwrap_or(1.0);
+    let (streams, copies) = match setting("PGSTREAM_BENCH").as_deref() {
+        None => (true, true),
+        Some("stream") => (true, false),
+        Some("snapshot") => (false, true),
+        Some(other) => panic!("PGSTREAM_BENCH is stream or snapshot, not {other}"),
+    };
+    let scale = setting("PGSTREAM_BENCH_SCALE").and_then(|scale| scale.parse().ok()).unwrap_or(1.0);
     let conf = [
         "fsync = on",
         "shared_buffers = '512MB'",
@@ -57,35 +51,30 @@ fn bench() {
     let options = || Options { conf: conf.map(str::to_owned).to_vec(), ..Options::default() };
     let (source, target) = (Server::start("source", &options()), Server::start("target", &options()));
 
-    let mut lines = Vec::new();
-    let mut memory = Vec::new();
-    for workload in [Workload::inserts(scale), Workload::tpcb(scale)] {
-        eprintln!("bench: {} ...", workload.name);
-        lines.push(decode::run(&source, &workload));
-        let (line, most) = apply::run(&source, &target, &workload);
-        lines.push(line);
-        memory.push((workload.name, most));
+    let mut report = Report::default();
+    if streams {
+        stream(&source, &target, scale, &mut report);
     }
-    eprintln!("bench: latency ...");
-    let (latency, idle) = latency::run(&source, &target, scale);
-    lines.extend(latency);
-
-    println!("{:<46}{:>16}{:>16}{:>30}", "", "pgstream", "PostgreSQL's", "ratio, > 1: pgstream ahead");
-    lines.iter().for_each(print);
-    for (name, most) in memory {
-        println!("{:<46}{:>12} MiB", format!("memory, at most, {name} -> PostgreSQL"), most >> 20);
-    }
-    println!("{:<46}{:>12} MiB", "memory, after a quiet 100 tx/s", idle >> 20);
+    let copied = !copies || snapshot::run(&source, &target, scale, &mut report);
+    report.print();
+    assert!(copied, "pgstream did not copy all that it should");
 }
 
-fn print(line: &Line) {
-    let ratio = match line.better {
-        Better::More => line.ours / line.theirs,
-        Better::Less => line.theirs / line.ours,
-    };
-    let figure = |value: f64| match value {
-        value if value >= 1000.0 => format!("{:.0}k {}", value / 1000.0, line.unit),
-        value => format!("{value:.2} {}", line.unit),
-    };
-    println!("{:<46}{:>16}{:>16}{:>30.2}", line.what, figure(line.ours), figure(line.theirs), ratio);
+/// The parts that read a slot.
+fn stream(source: &Arc<Server>, target: &Arc<Server>, scale: f64, report: &mut Report) {
+    for workload in [Workload::inserts(scale), Workload::tpcb(scale)] {
+        eprintln!("bench: {} ...", workload.name);
+        report.line(decode::run(source, &workload));
+        let (line, most) = apply::run(source, target, &workload);
+        report.line(line);
+        report.memory(format!("at most, {} -> PostgreSQL", workload.name), most);
+    }
+    eprintln!("bench: latency ...");
+    let (latency, idle) = latency::run(source, target, scale);
+    latency.into_iter().for_each(|line| report.line(line));
+    report.memory("after a quiet 100 tx/s".to_owned(), idle);
+}
+
+fn setting(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
 }

@@ -73,7 +73,8 @@ fn count(exact: f64) -> u64 {
     (exact as u64).max(4)
 }
 
-fn pgbench(database: &Database, args: &[&str]) {
+/// Runs `pgbench` on a database.
+pub(crate) fn pgbench(database: &Database, args: &[&str]) {
     let output = database.client("pgbench").args(args).stdout(Stdio::null()).output().expect("start pgbench");
     assert!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
 }
@@ -91,8 +92,8 @@ pub(crate) fn init_native(database: &Database, slot: &str) {
     database.execute(&format!("select pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
 }
 
-/// The middle one.
+/// The middle one, or what is halfway between the middle two.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
 }

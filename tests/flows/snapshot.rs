@@ -309,3 +309,25 @@ fn again_only_when_asked() {
     succeeds(&copy(&source, &target, "*.*", &["--reset"]));
     assert_same(&source, &target);
 }
+
+/// Two copies into one target do not undo each other's work.
+#[test]
+fn a_second_copy_at_the_same_time_is_refused() {
+    let (source, target) = (Database::on_source(), Database::on_target());
+    source.execute("create table t (id int primary key); insert into t values (1)");
+    let mut lock = source.session();
+    lock.execute("begin; lock table t in access exclusive mode");
+    let args =
+        ["snapshot", "--postgres-url", &source.url(), "--target-url", &target.url(), "--tables", "*.*"];
+    let first = Sidecar::new(args).start();
+    let mut there = target.session();
+    let locked = "exists (select from pg_locks where locktype = 'advisory' and granted and database = (select oid from pg_database where datname = current_database()))";
+    wait_until("the first copy has begun", SOON, || there.holds(locked).then_some(()));
+    let second = Sidecar::new(args).env("PGSTREAM_POSTGRES_LISTENER_DISABLE_RETRIES", "true").finish();
+    assert_eq!(second.code, Some(1), "{}", second.stderr);
+    assert!(second.stderr.contains("another pgstream copies into this target"), "{}", second.stderr);
+    lock.execute("rollback");
+    let ended = wait_until("the end of the first", SOON, || first.process().exit_status());
+    assert_eq!(ended.code(), Some(0), "{}", first.stderr());
+    assert_same(&source, &target);
+}

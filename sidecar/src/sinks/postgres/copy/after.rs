@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use super::ledger::{Ledger, Pending};
 use crate::config::plan::PostgresTarget;
 use crate::error::{Error, Kind, Result};
-use crate::postgres::sql;
 use crate::postgres::wire::{Purpose, Wire};
 use crate::run::background;
 use crate::sinks::postgres::session;
@@ -222,13 +221,31 @@ async fn connect(work: &Work, item: &Pending) -> Result<Wire> {
     Ok(wire)
 }
 
-/// Statistics for the tables, so that the target's plans are right from the first query on.
-pub(super) async fn analyze(ledger: &Ledger, tables: &[Asked]) -> Result<()> {
-    for Asked { schema, name, .. } in tables {
-        let sql = format!("analyze {}.{}", ident(schema), ident(name));
-        if let Err(error) = ledger.client().batch_execute(&sql).await {
-            tracing::warn!("{}", sql::of(error).context(format_args!("analyze {schema}.{name}")));
-        }
+/// Statistics for the tables, so that the target's plans are right from the first query on. What fails is only a warning.
+pub(super) async fn analyze(target: &PostgresTarget, tables: &[Asked], workers: usize) -> Result<()> {
+    let sql = |table: &Asked| format!("analyze {}.{}", ident(&table.schema), ident(&table.name));
+    let queue = Arc::new(Mutex::new(tables.iter().rev().map(sql).collect::<Vec<_>>()));
+    let tasks: Vec<_> = (0..workers.min(tables.len()))
+        .map(|_| {
+            let (target, queue) = (target.clone(), Arc::clone(&queue));
+            background(async move {
+                let mut wire = Wire::connect(&target.url, Purpose::Sql).await?;
+                wire.simple_query(session::SETTINGS).await?;
+                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                while let Some(sql) = next() {
+                    match wire.simple_query(&sql).await {
+                        Err(error) if error.kind() == Kind::Transient => return Err(error),
+                        Err(error) => tracing::warn!("{}", error.context(sql)),
+                        Ok(_) => {}
+                    }
+                }
+                wire.close().await;
+                Ok(())
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))??;
     }
     Ok(())
 }

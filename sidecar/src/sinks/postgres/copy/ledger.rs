@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use tokio_postgres::Client;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Lsn;
 use crate::postgres::relay::Passed;
 use crate::postgres::sql;
@@ -113,7 +113,21 @@ impl Ledger {
                 }
             })?;
         }
-        Ok(Self { client, origin })
+        let ledger = Self { client, origin };
+        ledger.lock().await?;
+        Ok(ledger)
+    }
+
+    /// Only one copy at a time writes to a target; the lock goes with the session.
+    async fn lock(&self) -> Result<()> {
+        let sql = "select pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended('pgstream copy', 0))";
+        if self.client.query_one(sql, &[]).await.map_err(sql::of)?.get(0) {
+            return Ok(());
+        }
+        // It may only be the rest of a process that was killed: object_in_use.
+        Err(Error::transient("another pgstream copies into this target")
+            .with_code("55006")
+            .hint("wait for its end, or stop it"))
     }
 
     /// The session, for questions about the target.

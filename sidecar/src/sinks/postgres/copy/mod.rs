@@ -117,7 +117,6 @@ impl<'a> Copy<'a> {
             let first = asked.is_empty();
             if first {
                 asked.clone_from(&found.asked);
-                self.progress.expect(found.tables.iter());
             }
             why = match self.snapshot.parts {
                 Parts::Schema => None,
@@ -140,7 +139,7 @@ impl<'a> Copy<'a> {
         let failed = after::run(self.target, &self.ledger, settings, self.snapshot.workers.all).await;
         self.outcome.failed.extend(failed.map_err(|error| error.context("target"))?);
         if self.outcome.copied > 0 {
-            after::analyze(&self.ledger, asked).await?;
+            after::analyze(self.target, asked, self.snapshot.workers.all).await?;
         }
         self.ledger.finish().await
     }
@@ -207,6 +206,9 @@ impl<'a> Copy<'a> {
         let planned = self.planned(tables, first).await?;
         if planned.is_empty() {
             return Ok(None);
+        }
+        if first {
+            self.progress.expect(planned.iter().map(|planned| &planned.table));
         }
         export.settle().await.map_err(|error| error.context("source"))?;
         let planned = self.begin(planned, export).await?;

@@ -22,6 +22,9 @@ pub(crate) struct Planned {
     binary: bool,
     /// Columns that find a row that is there already, when such rows are to be replaced or kept.
     merge: Option<Merge>,
+    /// It holds nothing but what we bring, and may be truncated: where it is copied in one go, its rows are written frozen, and nothing
+    /// has to be written a second time when they are first read.
+    freezes: bool,
     /// What removes the rows of an earlier attempt.
     pub(super) remove: Option<String>,
     /// Only rows that meet this are copied.
@@ -173,6 +176,7 @@ async fn one(
         };
     }
     let binary = table.binary && equal;
+    let freezes = !rules.replace && merge.is_none() && !target.by_delete;
     let columns = names().map(ident).collect();
     Ok(Verdict::Copy(Box::new(Planned {
         table: table.clone(),
@@ -181,6 +185,7 @@ async fn one(
         binary,
         merge,
         remove,
+        freezes,
         filter: rules.filter.clone(),
     })))
 }
@@ -200,24 +205,32 @@ impl Planned {
         format!("delete from only {}{place}", self.name)
     }
 
-    /// Opens the target's transaction.
-    pub(super) fn begin(&self) -> String {
+    /// Opens the target's transaction for a range.
+    pub(super) fn begin(&self, range: Range) -> String {
         // Ranges are flushed by the note that the table is complete.
         let begin = "begin; set local synchronous_commit = off";
-        if self.merge.is_none() {
-            return begin.to_owned();
+        let (name, columns) = (&self.name, self.columns.join(", "));
+        if self.merge.is_some() {
+            return format!("{begin}; create temporary table pgstream_range on commit drop as select {columns} from only {name} limit 0");
         }
-        let name = &self.name;
-        format!("{begin}; create temporary table pgstream_range on commit drop as select {} from only {name} limit 0", self.columns.join(", "))
+        if self.is_frozen(range) {
+            return format!("{begin}; truncate table only {name}");
+        }
+        begin.to_owned()
     }
 
     /// The COPY that writes a range.
-    pub(super) fn into(&self) -> String {
+    pub(super) fn into(&self, range: Range) -> String {
         let name = if self.merge.is_some() { "pg_temp.pgstream_range" } else { &self.name };
         // A list of no columns cannot be written, and without one all are meant: then there are none.
         let columns =
             if self.columns.is_empty() { String::new() } else { format!(" ({})", self.columns.join(", ")) };
-        format!("copy {name}{columns} from stdin (format {})", self.format())
+        let freeze = if self.is_frozen(range) { ", freeze" } else { "" };
+        format!("copy {name}{columns} from stdin (format {}{freeze})", self.format())
+    }
+
+    fn is_frozen(&self, range: Range) -> bool {
+        self.freezes && range.from == 0 && range.to.is_none()
     }
 
     /// What follows the COPY within the transaction.

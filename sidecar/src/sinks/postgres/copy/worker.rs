@@ -66,7 +66,7 @@ impl Copier for Worker {
             None => self.sessions.insert(Sessions::open(&job).await?),
         };
         open.source.enter(&job.snapshot, table).await?;
-        let begin = format!("{}; {}", planned.begin(), job.ledger.take_part(table));
+        let begin = format!("{}; {}", planned.begin(range), job.ledger.take_part(table));
         open.target.simple_query(&begin).await.map_err(at_target)?;
         let passed = open.rows(&job, planned, range).await?;
         let note = job.ledger.range(table, range.number, passed.rows, passed.bytes);
@@ -120,7 +120,7 @@ impl Sessions {
     ) -> std::result::Result<Passed, Trouble> {
         let seen = |bytes| job.progress.passed(&planned.table, bytes);
         let (source, target) = (&mut self.source.wire, &mut self.target);
-        let side = match relay::copy(source, &planned.out(range), target, &planned.into(), seen).await {
+        let side = match relay::copy(source, &planned.out(range), target, &planned.into(range), seen).await {
             Ok(passed) => return Ok(passed),
             Err(side) => side,
         };
