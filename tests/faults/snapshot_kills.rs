@@ -240,6 +240,10 @@ fn what_a_lost_worker_left_comes_once() {
     let noting = "exists (select from pg_stat_activity where query like '%update pgstream_sink.copies%commit' and wait_event_type = 'Lock')";
     wait_until("the rows are there, the note waits", SOON, || rows.holds(noting).then_some(()));
     lost.process().signal(Signal::STOP);
+    // All its sessions are gone but the one that is about to commit.
+    let idle = "select count(pg_terminate_backend(pid)) > 0 from pg_stat_activity where application_name = 'pgstream' \
+        and datname = current_database() and state = 'idle'";
+    assert_eq!(target.value(idle), "t");
     let next = copy().start();
     wait_for_waiters(2);
     notes.execute("rollback");
