@@ -2,7 +2,7 @@
 //! one machine, in one run, on the same WAL or rows.
 //!
 //! ```text
-//! slot -> nowhere        pgstream run > /dev/null      pg_recvlogical -f /dev/null
+//! slot -> nowhere        pgstream run > file           pg_recvlogical -f /dev/null
 //! slot -> PostgreSQL     pgstream run                  a subscription
 //! one commit -> seen     the same two, at 100 transactions a second
 //! copy                   pgstream snapshot             pgcopydb clone; pg_dump, then pg_restore

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -68,12 +69,6 @@ impl Sidecar {
         self
     }
 
-    /// Sends what it prints nowhere.
-    pub fn discard_stdout(self) -> Sidecar {
-        std::os::unix::fs::symlink("/dev/null", self.folder.join("stdout")).expect("point stdout nowhere");
-        self
-    }
-
     /// Starts it, the first time or again; output goes on after what is there.
     pub fn start(mut self) -> Sidecar {
         self.start_again();
@@ -128,6 +123,29 @@ impl Sidecar {
             assert!(ended.is_none(), "pgstream has ended, {ended:?}, before this: {condition}");
             assert!(start.elapsed() < LONG, "after {LONG:?} still not: {condition}");
             std::thread::sleep(Duration::from_micros(100));
+        }
+        start.elapsed()
+    }
+
+    /// Polls closely until the last of what it printed contains `part`. Only the end is read: the output may be large.
+    #[track_caller]
+    pub fn time_until_printed(&self, part: &str) -> Duration {
+        const END: i64 = 4096;
+        let start = Instant::now();
+        let path = self.folder.join("stdout");
+        let printed = || {
+            let mut file = File::open(&path).ok()?;
+            let length = i64::try_from(file.metadata().ok()?.len()).ok()?;
+            file.seek(SeekFrom::End(-length.min(END))).ok()?;
+            let mut end = Vec::new();
+            file.read_to_end(&mut end).ok()?;
+            String::from_utf8_lossy(&end).contains(part).then_some(())
+        };
+        while printed().is_none() {
+            let ended = self.process().exit_status();
+            assert!(ended.is_none(), "pgstream has ended, {ended:?}, before it printed {part}");
+            assert!(start.elapsed() < LONG, "after {LONG:?} not printed: {part}");
+            std::thread::sleep(Duration::from_micros(500));
         }
         start.elapsed()
     }

@@ -51,6 +51,8 @@ pub struct Asked {
     pub name: String,
     /// This login may read it.
     pub readable: bool,
+    /// It is a partition of another one that is asked for as well.
+    pub within: bool,
 }
 
 /// What is copied.
@@ -244,7 +246,14 @@ pub async fn find(client: &Client, patterns: &Patterns) -> Result<Found> {
         known.insert((schema.clone(), name.clone()));
         if patterns.wants(&names) {
             found.selection.tables.push(oid);
-            found.asked.push(Asked { oid, schema: schema.clone(), name: name.clone(), readable: row.get(8) });
+            let within = names.iter().any(|parent| *parent != names[0] && patterns.wants(&[*parent]));
+            found.asked.push(Asked {
+                oid,
+                schema: schema.clone(),
+                name: name.clone(),
+                readable: row.get(8),
+                within,
+            });
             found.schemas.insert(schema.clone());
             if row.get::<_, String>(3) == "r" && !patterns.without_rows(&names) {
                 wanted.push(row);

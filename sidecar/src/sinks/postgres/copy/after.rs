@@ -224,8 +224,11 @@ async fn connect(work: &Work, item: &Pending) -> Result<Wire> {
 /// Statistics for the tables, so that the target's plans are right from the first query on. What fails is only a warning.
 pub(super) async fn analyze(target: &PostgresTarget, tables: &[Asked], workers: usize) -> Result<()> {
     let sql = |table: &Asked| format!("analyze {}.{}", ident(&table.schema), ident(&table.name));
-    let queue = Arc::new(Mutex::new(tables.iter().rev().map(sql).collect::<Vec<_>>()));
-    let tasks: Vec<_> = (0..workers.min(tables.len()))
+    // Of a partitioned table all partitions are looked at with it.
+    let tables: Vec<String> = tables.iter().filter(|table| !table.within).rev().map(sql).collect();
+    let workers = workers.min(tables.len());
+    let queue = Arc::new(Mutex::new(tables));
+    let tasks: Vec<_> = (0..workers)
         .map(|_| {
             let (target, queue) = (target.clone(), Arc::clone(&queue));
             background(async move {
