@@ -52,7 +52,7 @@ pub struct Outcome {
     pub done: HashSet<u32>,
     /// The schema was copied now.
     pub schema: bool,
-    /// What the target had was replaced or dropped, where that was asked for.
+    /// What the target had was replaced, where that was asked for.
     pub again: bool,
 }
 
@@ -121,7 +121,8 @@ async fn copy_unrecorded(
     let mut attempts = Attempts::new(plan.retry);
     let mut outcome = Outcome::default();
     loop {
-        let again = plan.resnapshot && !outcome.again;
+        // Once the schema was made anew, what is left goes on as in any copy.
+        let again = plan.resnapshot && !outcome.again && !outcome.schema;
         let tried =
             match Copy::open(&plan.source, target, snapshot, Arc::clone(&progress), &mut outcome).await {
                 Ok(copy) => {

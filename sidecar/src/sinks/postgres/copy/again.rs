@@ -29,7 +29,6 @@ impl Copy<'_> {
                 tracing::info!("the target's schema is not that of the source: it is made anew");
                 return self.run_over(slot).await;
             }
-            self.outcome.schema = true;
             export.settle().await.map_err(source)?;
             self.progress.expect(found.tables.iter());
             match self.replaced(&export, found.tables, None).await? {
@@ -46,15 +45,10 @@ impl Copy<'_> {
 
     /// Drops what the target has and copies everything.
     async fn run_over(self, slot: Option<u64>) -> Result<()> {
-        if let SchemaSource::Dump(options) = &self.snapshot.schema {
-            let schema = SchemaSource::Dump(Box::new(DumpOptions { clean: true, ..*options.clone() }));
-            let snapshot = Snapshot { schema, ..self.snapshot.clone() };
-            self.outcome.again = true;
-            let Self { source, target, progress, outcome, .. } = self;
-            return Box::pin(Copy::open(source, target, &snapshot, progress, outcome).await?.run(slot)).await;
-        }
-        self.outcome.again = true;
-        self.run(slot).await
+        let SchemaSource::Dump(options) = &self.snapshot.schema else { return self.run(slot).await };
+        let schema = SchemaSource::Dump(Box::new(DumpOptions { clean: true, ..*options.clone() }));
+        let snapshot = Snapshot { schema, ..self.snapshot.clone() };
+        Box::pin(Copy { snapshot: &snapshot, ..self }.run(slot)).await
     }
 
     /// Whether what was asked for has the same schema on both sides.
