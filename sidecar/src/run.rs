@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_postgres::Client;
 
 use crate::config::plan::{BatchLimits, Mode, Plan, Target};
@@ -51,6 +51,46 @@ where
     F::Output: Send + 'static,
 {
     tokio::spawn(task)
+}
+
+/// What a task answered.
+///
+/// # Errors
+/// Fatal when it was aborted or panicked.
+pub fn joined<T>(answer: std::result::Result<T, JoinError>) -> Result<T> {
+    answer.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))
+}
+
+/// Tasks that end with whoever waits for them.
+pub struct Tasks<T>(Vec<JoinHandle<T>>);
+
+impl<T> Tasks<T> {
+    /// Starts them.
+    pub fn start<F>(tasks: impl Iterator<Item = F>) -> Self
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        Self(tasks.map(background).collect())
+    }
+
+    /// Waits for all; their answers, in order.
+    ///
+    /// # Errors
+    /// As [`joined`].
+    pub async fn all(mut self) -> Result<Vec<T>> {
+        let mut answers = Vec::with_capacity(self.0.len());
+        for task in &mut self.0 {
+            answers.push(joined(task.await)?);
+        }
+        Ok(answers)
+    }
+}
+
+impl<T> Drop for Tasks<T> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
 }
 
 /// Streams from source to target until `stop` completes or an error asks for a human.
@@ -141,8 +181,8 @@ async fn stream(
     }
     // The first cause wins: a failed sink ends the other tasks, not the other way round.
     written?;
-    flatten(stages.await)?;
-    flatten(reader.await)?;
+    joined(stages.await)??;
+    joined(reader.await)??;
     closed
 }
 
@@ -257,8 +297,4 @@ async fn decode_and_filter(
         }
     }
     Ok(())
-}
-
-fn flatten(joined: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
-    joined.unwrap_or_else(|error| Err(Error::fatal(format!("a task failed: {error}")).because(error)))
 }

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{Outcome, NOTE_EVERY};
@@ -27,7 +27,7 @@ use crate::config::snapshot::{Parts, Snapshot};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Lsn, Transaction};
 use crate::pipeline::seen::Seen;
-use crate::run::background;
+use crate::run::{background, joined};
 use crate::sinks::postgres::copy::Copy;
 use crate::sinks::{Batch, Sink};
 use crate::source::snapshot::export::Export;
@@ -195,7 +195,7 @@ impl Live {
                 self.begin(sink, work, *prepared).await?
             }
             State::Copying(work, view, task) if task.is_finished() => {
-                self.copied(work, view, flat(task.await)).await?
+                self.copied(work, view, joined(task.await).flatten()).await?
             }
             State::Copying(mut work, view, task) => {
                 if work.is_wanted().await {
@@ -317,7 +317,7 @@ impl Live {
     }
 
     async fn prepared(&mut self, work: Work, task: JoinHandle<Result<Prepared>>) -> Result<()> {
-        let prepared = flat(task.await).map_err(|error| error.context("source"))?;
+        let prepared = joined(task.await).flatten().map_err(|error| error.context("source"))?;
         self.state = State::Ready(work, Box::new(prepared));
         Ok(())
     }
@@ -350,7 +350,7 @@ impl Live {
                 State::Ready(work, prepared) => self.begin(sink, work, *prepared).await?,
                 State::Copying(work, view, mut task) => {
                     if let Ok(ended) = tokio::time::timeout(NOTE_EVERY, &mut task).await {
-                        return self.copied(work, view, flat(ended)).await;
+                        return self.copied(work, view, joined(ended).flatten()).await;
                     }
                     self.state = State::Copying(work, view, task);
                     self.turn(sink, Lsn::ZERO).await?;
@@ -434,8 +434,4 @@ fn replace(
         copy.replace(export, found, filter).await?;
         Ok(outcome)
     }
-}
-
-fn flat<T>(joined: std::result::Result<Result<T>, JoinError>) -> Result<T> {
-    joined.unwrap_or_else(|error| Err(Error::fatal(format!("a task failed: {error}")).because(error)))
 }

@@ -25,7 +25,7 @@ use crate::pipeline::channel::{bounded, Sender};
 use crate::pipeline::seen::Seen;
 use crate::pipeline::Run;
 use crate::retry::{self, Attempts};
-use crate::run::{background, limits, CHANNEL_BYTES};
+use crate::run::{background, joined, limits, CHANNEL_BYTES};
 use crate::sinks::postgres::copy::Copy;
 use crate::sinks::Sink;
 use crate::source::slot::Identity;
@@ -191,7 +191,7 @@ async fn rows_as_events(
     while let Some(gathered) = batches.next().await {
         sink.write(gathered.batch).await.map_err(|error| error.context("target"))?;
     }
-    readers.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))?
+    joined(readers.await)?
 }
 
 /// The newest document of each schema, as the stream would bring it; nothing where pgstream is not installed.

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 
 use super::progress::Progress;
 use super::ranges::{Next, Range, Ranges};
@@ -18,7 +17,7 @@ use super::tables::Table;
 use crate::error::{Error, Result};
 use crate::postgres::relay::Passed;
 use crate::retry;
-use crate::run::background;
+use crate::run::Tasks;
 
 /// Connections lost in a row before the round is given up.
 const MOST_LOST: u32 = 6;
@@ -51,15 +50,6 @@ pub trait Copier: Send + 'static {
 
     /// Gives up its connections: one of them was lost.
     fn disconnect(&mut self);
-}
-
-/// Tasks that end with whoever waits for them.
-struct Tasks(Vec<JoinHandle<()>>);
-
-impl Drop for Tasks {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
-    }
 }
 
 /// What all workers of a round share.
@@ -100,11 +90,7 @@ impl Work {
 
     /// Lets the copiers work until nothing is left to do.
     pub async fn run<C: Copier>(self: Arc<Self>, copiers: Vec<C>) -> Result<Done> {
-        let start = |copier| background(Arc::clone(&self).worker(copier));
-        let mut tasks = Tasks(copiers.into_iter().map(start).collect());
-        for task in &mut tasks.0 {
-            task.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))?;
-        }
+        Tasks::start(copiers.into_iter().map(|copier| Arc::clone(&self).worker(copier))).all().await?;
         let mut board = self.board();
         Ok(Done {
             complete: board.ranges.complete().collect(),

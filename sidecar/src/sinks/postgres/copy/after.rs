@@ -13,7 +13,7 @@ use super::ledger::{Ledger, Pending};
 use crate::config::plan::PostgresTarget;
 use crate::error::{Error, Kind, Result};
 use crate::postgres::wire::{Purpose, Wire};
-use crate::run::background;
+use crate::run::Tasks;
 use crate::sinks::postgres::session;
 use crate::sinks::postgres::statement::{ident, literal};
 use crate::source::snapshot::schema;
@@ -68,10 +68,7 @@ pub(super) async fn run(
         state: Mutex::default(),
         changed: Notify::new(),
     });
-    let tasks: Vec<_> = (0..workers).map(|_| background(worker(Arc::clone(&work)))).collect();
-    for task in tasks {
-        task.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))?;
-    }
+    Tasks::start((0..workers).map(|_| worker(Arc::clone(&work)))).all().await?;
     let mut state = work.state.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(error) = state.lost.take() {
         return Err(error);
@@ -228,27 +225,22 @@ pub(super) async fn analyze(target: &PostgresTarget, tables: &[Asked], workers: 
     let tables: Vec<String> = tables.iter().filter(|table| !table.within).rev().map(sql).collect();
     let workers = workers.min(tables.len());
     let queue = Arc::new(Mutex::new(tables));
-    let tasks: Vec<_> = (0..workers)
-        .map(|_| {
-            let (target, queue) = (target.clone(), Arc::clone(&queue));
-            background(async move {
-                let mut wire = Wire::connect(&target.url, Purpose::Sql).await?;
-                wire.simple_query(session::SETTINGS).await?;
-                let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                while let Some(sql) = next() {
-                    match wire.simple_query(&sql).await {
-                        Err(error) if error.kind() == Kind::Transient => return Err(error),
-                        Err(error) => tracing::warn!("{}", error.context(sql)),
-                        Ok(_) => {}
-                    }
-                }
-                wire.close().await;
-                Ok(())
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.map_err(|error| Error::fatal(format!("a task failed: {error}")).because(error))??;
+    let tasks = Tasks::start((0..workers).map(|_| analyst(target.clone(), Arc::clone(&queue))));
+    tasks.all().await?.into_iter().collect()
+}
+
+/// Runs what is in the queue.
+async fn analyst(target: PostgresTarget, queue: Arc<Mutex<Vec<String>>>) -> Result<()> {
+    let mut wire = Wire::connect(&target.url, Purpose::Sql).await?;
+    wire.simple_query(session::SETTINGS).await?;
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    while let Some(sql) = next() {
+        match wire.simple_query(&sql).await {
+            Err(error) if error.kind() == Kind::Transient => return Err(error),
+            Err(error) => tracing::warn!("{}", error.context(sql)),
+            Ok(_) => {}
+        }
     }
+    wire.close().await;
     Ok(())
 }
