@@ -104,15 +104,8 @@ impl Session {
         if wish == DisableTriggers::Never {
             return Ok(false);
         }
-        match self.rows(REPLICA, &[]).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.code() == Some("42501") && wish == DisableTriggers::Auto => Ok(false),
-            Err(error) if error.code() == Some("42501") => Err(error.hint(format!(
-                "disable_triggers is \"always\": grant set on parameter session_replication_role to {}, or choose \"auto\"",
-                super::statement::ident(&self.login.name)
-            ))),
-            Err(error) => Err(error),
-        }
+        let tried = self.rows(REPLICA, &[]).await.map(drop);
+        are_off(wish, tried, &self.login.name)
     }
 
     /// Queues one of our own statements, kept parsed.
@@ -194,6 +187,19 @@ impl Session {
     /// Ends the session; the server rolls an open transaction back.
     pub(super) async fn close(self) {
         self.pipeline.close().await;
+    }
+}
+
+/// Whether triggers and foreign keys are off after [`REPLICA`] was tried: a login that may not do it is an error only where that was asked for.
+pub(super) fn are_off(wish: DisableTriggers, tried: Result<()>, login: &str) -> Result<bool> {
+    match tried {
+        Ok(()) => Ok(true),
+        Err(error) if error.code() != Some("42501") => Err(error),
+        Err(_) if wish == DisableTriggers::Auto => Ok(false),
+        Err(error) => Err(error.hint(format!(
+            "disable_triggers is \"always\": grant set on parameter session_replication_role to {}, or choose \"auto\"",
+            super::statement::ident(login)
+        ))),
     }
 }
 

@@ -14,7 +14,6 @@ use std::fmt::Write;
 use tokio_postgres::Client;
 
 use crate::error::{Error, Result};
-use crate::event::Lsn;
 use crate::postgres::relay::Passed;
 use crate::postgres::sql;
 use crate::sinks::postgres::statement::literal;
@@ -231,21 +230,9 @@ impl Ledger {
     }
 
     /// The SQL that notes that all rows of a table were replaced.
-    pub(super) fn replaced(&self, table: &Table, view: &str, end: Lsn, passed: Passed) -> String {
-        let Origin { system, database } = &self.origin;
-        format!(
-            "insert into pgstream_sink.copies (system_identifier, database, oid, name, view, lsn, rows, bytes, complete) \
-             values ({}, {}, {}, {}, {}, '{end}', {}, {}, true) on conflict (system_identifier, database, oid) do update set \
-             name = excluded.name, view = excluded.view, lsn = excluded.lsn, ranges = '{{}}', rows = excluded.rows, \
-             bytes = excluded.bytes, complete = true, updated_at = pg_catalog.clock_timestamp()",
-            literal(system),
-            literal(database),
-            table.relation.oid,
-            literal(&table.relation.to_string()),
-            literal(view),
-            passed.rows,
-            passed.bytes
-        )
+    pub(super) fn replaced(&self, table: &Table, view: &View, passed: Passed) -> String {
+        let (begin, key, Passed { rows, bytes }) = (self.begin(table, view), self.key(table), passed);
+        format!("{begin}; update pgstream_sink.copies set rows = {rows}, bytes = {bytes}, complete = true where {key}")
     }
 
     /// Forgets those tables: they are made anew.

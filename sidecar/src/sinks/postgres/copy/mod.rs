@@ -226,7 +226,7 @@ impl<'a> Copy<'a> {
             source: self.source.url.clone(),
             target: self.target.clone(),
             snapshot: export.handed(),
-            end: export.view.end,
+            view: export.view.clone(),
             tables: planned.into_iter().map(|planned| (planned.table.relation.oid, planned)).collect(),
             ledger: Arc::clone(&self.ledger),
             progress: Arc::clone(&self.progress),

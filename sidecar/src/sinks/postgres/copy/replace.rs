@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::worker::{at_target, unplanned, Job, Sessions};
+use super::worker::{at_target, Job, Sessions};
 use crate::error::{Kind, Result};
 use crate::postgres::relay::Passed;
 use crate::source::snapshot::ranges::Range;
@@ -18,7 +18,7 @@ pub(super) struct Replacer {
 }
 
 /// The stream may hold a lock on the table while it waits for us: then one of the two must give up.
-const LOCK_TIMEOUT: &str = "set lock_timeout = '60s'";
+const LOCK_TIMEOUT: &str = "set local lock_timeout = '60s'";
 
 impl Replacer {
     pub(super) fn new(job: &Arc<Job>) -> Self {
@@ -29,17 +29,10 @@ impl Replacer {
 impl Copier for Replacer {
     async fn copy(&mut self, table: &Table, range: Range) -> std::result::Result<Passed, Trouble> {
         let job = Arc::clone(&self.job);
-        let planned = job.tables.get(&table.relation.oid).ok_or_else(|| Trouble::Table(unplanned(table)))?;
-        let open = match &mut self.sessions {
-            Some(open) => open,
-            None => {
-                let open = self.sessions.insert(Sessions::open(&job).await?);
-                open.target.simple_query(LOCK_TIMEOUT).await.map_err(at_target)?;
-                open
-            }
-        };
+        let planned = job.planned(table)?;
+        let open = Sessions::of(&mut self.sessions, &job).await?;
         open.source.enter(&job.snapshot, table).await?;
-        let begin = format!("begin; {}", planned.delete());
+        let begin = format!("begin; {LOCK_TIMEOUT}; {}", planned.delete());
         if let Err(error) = open.target.simple_query(&begin).await {
             if error.code() != Some("55P03") && error.kind() == Kind::Transient {
                 return Err(at_target(error));
@@ -51,7 +44,7 @@ impl Copier for Replacer {
         let note = match planned.filter {
             // A part of the rows says nothing of the others.
             Some(_) => String::new(),
-            None => job.ledger.replaced(table, &job.snapshot.view, job.end, passed) + ";",
+            None => job.ledger.replaced(table, &job.view, passed) + ";",
         };
         // If the answer is lost, all of it is done once more, with the same result.
         if let Err(error) = open.target.simple_query(&format!("{note} commit")).await {

@@ -15,7 +15,6 @@ use super::ledger::Ledger;
 use super::plan::Planned;
 use crate::config::plan::{DisableTriggers, PostgresTarget};
 use crate::error::{Error, Kind, Result};
-use crate::event::Lsn;
 use crate::postgres::conninfo::ConnInfo;
 use crate::postgres::relay::{self, Passed, Side};
 use crate::postgres::wire::{Purpose, Wire};
@@ -24,6 +23,7 @@ use crate::source::snapshot::progress::Progress;
 use crate::source::snapshot::ranges::Range;
 use crate::source::snapshot::session::{trouble, Handed, Session};
 use crate::source::snapshot::tables::Table;
+use crate::source::snapshot::view::View;
 use crate::source::snapshot::work::{Copier, Trouble};
 
 /// What all workers of a round share.
@@ -31,8 +31,7 @@ pub(super) struct Job {
     pub(super) source: ConnInfo,
     pub(super) target: PostgresTarget,
     pub(super) snapshot: Handed,
-    /// Nothing that the snapshot sees commits at or after this.
-    pub(super) end: Lsn,
+    pub(super) view: View,
     /// By oid at the source.
     pub(super) tables: HashMap<u32, Planned>,
     pub(super) ledger: Arc<Ledger>,
@@ -60,11 +59,8 @@ impl Worker {
 impl Copier for Worker {
     async fn copy(&mut self, table: &Table, range: Range) -> std::result::Result<Passed, Trouble> {
         let job = Arc::clone(&self.job);
-        let planned = job.tables.get(&table.relation.oid).ok_or_else(|| Trouble::Table(unplanned(table)))?;
-        let open = match &mut self.sessions {
-            Some(open) => open,
-            None => self.sessions.insert(Sessions::open(&job).await?),
-        };
+        let planned = job.planned(table)?;
+        let open = Sessions::of(&mut self.sessions, &job).await?;
         open.source.enter(&job.snapshot, table).await?;
         let begin = format!("{}; {}", planned.begin(range), job.ledger.take_part(table));
         open.target.simple_query(&begin).await.map_err(at_target)?;
@@ -94,6 +90,12 @@ impl Copier for Worker {
 }
 
 impl Job {
+    /// How that table is copied.
+    pub(super) fn planned(&self, table: &Table) -> std::result::Result<&Planned, Trouble> {
+        let unplanned = || Error::fatal(format!("{} is not among the tables to copy", table.relation));
+        self.tables.get(&table.relation.oid).ok_or_else(|| Trouble::Table(unplanned()))
+    }
+
     /// Whether a range whose commit was not answered is there nevertheless. Waits until that can be known.
     async fn is_noted(&self, table: &Table, range: Range) -> bool {
         let ask = async {
@@ -105,10 +107,19 @@ impl Job {
 }
 
 impl Sessions {
-    pub(super) async fn open(job: &Job) -> std::result::Result<Self, Trouble> {
-        let source = Session::open(&job.source).await.map_err(trouble)?;
-        let target = target(&job.target).await.map_err(at_target)?;
-        Ok(Self { source, target })
+    /// Those that are open, or new ones.
+    pub(super) async fn of<'a>(
+        open: &'a mut Option<Self>,
+        job: &Job,
+    ) -> std::result::Result<&'a mut Self, Trouble> {
+        match open {
+            Some(open) => Ok(open),
+            None => {
+                let source = Session::open(&job.source).await.map_err(trouble)?;
+                let target = target(&job.target).await.map_err(at_target)?;
+                Ok(open.insert(Self { source, target }))
+            }
+        }
     }
 
     /// Passes the rows of a range on, within the target's transaction, which is left open.
@@ -142,16 +153,12 @@ impl Sessions {
 }
 
 /// A session that writes rows: triggers and foreign keys are off where they may be.
-pub(super) async fn target(target: &PostgresTarget) -> Result<Wire> {
+async fn target(target: &PostgresTarget) -> Result<Wire> {
     let mut wire = Wire::connect(&target.url, Purpose::Sql).await?;
     wire.simple_query(session::SETTINGS).await?;
-    match target.disable_triggers {
-        DisableTriggers::Never => {}
-        DisableTriggers::Always => drop(wire.simple_query(session::REPLICA).await?),
-        DisableTriggers::Auto => match wire.simple_query(session::REPLICA).await {
-            Err(error) if error.code() != Some("42501") => return Err(error),
-            Ok(_) | Err(_) => {}
-        },
+    if target.disable_triggers != DisableTriggers::Never {
+        let tried = wire.simple_query(session::REPLICA).await.map(drop);
+        session::are_off(target.disable_triggers, tried, &target.url.user)?;
     }
     Ok(wire)
 }
@@ -161,8 +168,4 @@ pub(super) fn at_target(error: Error) -> Trouble {
         Kind::Transient => Trouble::Connection(error.context("target")),
         _ => Trouble::Table(error.context("target")),
     }
-}
-
-pub(super) fn unplanned(table: &Table) -> Error {
-    Error::fatal(format!("{} is not among the tables to copy", table.relation))
 }
