@@ -87,6 +87,21 @@ fn a_request_under_continuous_writes() {
     assert_eq!(stream.target.value("select count(*) - count(distinct n) from keyless"), "0");
 }
 
+/// The transaction that asks is still being delivered when the copy is prepared: its rows are in the copy, so they come once.
+#[test]
+fn a_request_taken_up_in_the_middle_of_a_transaction() {
+    let stream = Stream::start("create table keyless (n int); create table filler (n int)");
+    stream.check("insert into keyless values (0)");
+    stream.source.execute(
+        "begin; insert into keyless select generate_series(1, 100); select pgstream.request_snapshot('{keyless}'); \
+         insert into filler select generate_series(1, 400000); insert into keyless select generate_series(101, 300); commit",
+    );
+    let request = stream.source.value("select max(req_id) from pgstream.snapshot_requests");
+    assert_eq!(ended(&stream.source, &request), "completed", "{}", stream.sidecar.stderr());
+    stream.assert_arrived();
+    assert_eq!(stream.target.value("select count(*) || ' ' || count(distinct n) from keyless"), "301 301");
+}
+
 #[test]
 fn a_filter_chooses_rows() {
     let stream = Stream::start(TABLE);

@@ -24,6 +24,7 @@ pub struct Seen {
     schemas: Vec<(Patterns, View)>,
     /// From here on no copy sees anything.
     end: Lsn,
+    /// The one the stream is in, or was in last.
     current: Option<Transaction>,
 }
 
@@ -45,6 +46,20 @@ impl Seen {
         self.tables.remove(&oid);
     }
 
+    /// The transaction the stream is in, or was in last.
+    pub fn current(&self) -> Option<Transaction> {
+        self.current
+    }
+
+    /// A transaction begins. Copies that see neither it nor what commits after it are forgotten.
+    pub fn begins(&mut self, transaction: Transaction) {
+        self.current = Some(transaction);
+        if transaction.commit_lsn >= self.end {
+            self.tables.clear();
+            self.schemas.clear();
+        }
+    }
+
     /// Nothing is passed over.
     pub fn is_empty(&self) -> bool {
         self.tables.is_empty() && self.schemas.is_empty()
@@ -54,8 +69,7 @@ impl Seen {
     pub fn apply(&mut self, event: Event) -> Option<Event> {
         match event {
             Event::Begin(transaction) => {
-                // Inside one, `current` says whether it can be seen at all.
-                self.current = (transaction.commit_lsn < self.end).then_some(transaction);
+                self.begins(transaction);
                 Some(event)
             }
             Event::Change(change) => (!self.holds(&change.relation)).then_some(Event::Change(change)),
@@ -73,7 +87,7 @@ impl Seen {
     }
 
     fn holds(&self, relation: &Arc<Relation>) -> bool {
-        if self.current.is_none() {
+        if self.is_empty() {
             return false;
         }
         match self.tables.get(&relation.oid) {
@@ -147,7 +161,9 @@ mod tests {
         assert!(passes(seen, 12, 510, 1, "t"), "it was running when the snapshot was taken");
         assert!(!passes(seen, 13, 505, 1, "t"));
         assert!(passes(seen, 21, 900, 1, "t"));
+        assert!(!seen.is_empty());
         assert!(passes(seen, 9, 1000, 1, "t"), "nothing is passed over from the end on");
+        assert!(seen.is_empty());
     }
 
     #[test]

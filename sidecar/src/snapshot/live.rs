@@ -25,7 +25,7 @@ use super::{Outcome, NOTE_EVERY};
 use crate::config::plan::{Plan, PostgresTarget, Target};
 use crate::config::snapshot::{Parts, Snapshot};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Lsn, Transaction};
+use crate::event::{Event, Lsn};
 use crate::pipeline::seen::Seen;
 use crate::run::{background, joined};
 use crate::sinks::postgres::copy::Copy;
@@ -54,7 +54,6 @@ pub struct Live {
     left: HashSet<u32>,
     /// What copies made here hold of changes still to come.
     seen: Seen,
-    current: Option<Transaction>,
     looked: Instant,
 }
 
@@ -124,7 +123,6 @@ impl Live {
             begun: HashSet::new(),
             left: HashSet::new(),
             seen: Seen::default(),
-            current: None,
             looked: Instant::now(),
         }
     }
@@ -214,15 +212,18 @@ impl Live {
     /// Lets those events of a batch pass that may; writes what comes before one that must wait, and waits. Answers the rest.
     pub async fn admit(&mut self, sink: &mut Sink, batch: Batch) -> Result<Batch> {
         if matches!(self.state, State::Idle) && self.seen.is_empty() && self.begun.is_empty() {
+            // A copy may be asked for in the middle of it.
+            for event in &batch.events {
+                if let Event::Begin(transaction) = event {
+                    self.seen.begins(*transaction);
+                }
+            }
             return Ok(batch);
         }
         let Batch { events, end } = batch;
         let mut rest = Vec::with_capacity(events.len());
         for event in events {
             let Some(event) = self.seen.apply(event) else { continue };
-            if let Event::Begin(transaction) = &event {
-                self.current = Some(*transaction);
-            }
             match self.touch(&event).await? {
                 Touch::Drop => {}
                 Touch::Pass => rest.push(event),
@@ -250,8 +251,9 @@ impl Live {
             };
             self.prepared(work, task).await?;
         }
-        let sees =
-            |view: &View| self.current.is_some_and(|current| view.sees(current.xid, current.commit_lsn));
+        let sees = |view: &View| {
+            self.seen.current().is_some_and(|current| view.sees(current.xid, current.commit_lsn))
+        };
         Ok(match &self.state {
             State::Ready(_, prepared) if !sees(&prepared.export.view) => Touch::Wait,
             State::Ready(_, prepared) if prepared.missing.contains(&table) => Touch::Drop,
@@ -300,7 +302,7 @@ impl Live {
         };
         work.tables = found.selection.tables.iter().copied().collect();
         let (after, target, meant) = (self.next_xid, self.plan.target.clone(), work.tables.clone());
-        let sees = self.current.map(|transaction| transaction.xid);
+        let sees = self.seen.current().map(|transaction| transaction.xid);
         let task = background(async move {
             let export = Export::take(&url, Some(after), sees).await?;
             let mut found = tables::find(&export.client, &patterns).await?;
