@@ -7,7 +7,8 @@
 //! All copy the same rows in the same run, in turns, each round in another order. Before each copy the target
 //! writes out what is dirty, so that nobody pays for another's pages; before the first, one copy that does not
 //! count warms the caches and makes the files of the WAL. The copies are checked outside of the time.
-//! `pgcopydb clone` also vacuums and analyzes what it copied; its version 0.10 cannot leave that out.
+//! `pgcopydb clone` also vacuums and analyzes what it copied; its version 0.10 cannot leave that out. Ours analyzes as well: `pg_restore` is
+//! reported by itself and with `vacuumdb --analyze-only -j2` behind it.
 
 mod data;
 mod programs;
@@ -85,14 +86,18 @@ fn copy(
 
 /// The lines of the report: ours against each of the others.
 fn tell(data: &Data, programs: &[Program; 3], costs: &[Costs; 3], report: &mut Report) {
-    let seconds = |costs: &Costs| {
-        costs.as_ref().ok().map(|costs| median(costs.iter().map(|cost| cost.seconds).collect()))
+    let middle = |costs: &Costs, seconds: fn(&Cost) -> f64| {
+        costs.as_ref().ok().map(|costs| median(costs.iter().map(seconds).collect()))
+    };
+    let mut line = |name: &str, theirs: &Costs, seconds: fn(&Cost) -> f64| {
+        let what = format!("copy, {}, {name}", data.name);
+        let (ours, theirs) = (middle(&costs[0], |cost| cost.seconds), middle(theirs, seconds));
+        report.line(Line { what, ours, theirs, unit: "s", better: Better::Less });
     };
     for (program, theirs) in programs.iter().zip(costs).skip(1) {
-        let what = format!("copy, {}, {}", data.name, program.name);
-        let (ours, theirs) = (seconds(&costs[0]), seconds(theirs));
-        report.line(Line { what, ours, theirs, unit: "s", better: Better::Less });
+        line(&program.name, theirs, |cost| cost.seconds);
     }
+    line("the same + vacuumdb", &costs[2], |cost| cost.analyzed);
     if let Some(most) = costs[0].iter().flatten().map(|cost| cost.memory).max() {
         report.memory(format!("at most, copy, {}", data.name), most);
     }

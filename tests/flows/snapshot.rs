@@ -290,6 +290,47 @@ fn a_table_dropped_before_it_is_copied() {
     assert_eq!(target.value("select count(*) from keeps"), "1");
 }
 
+/// Only what is to be copied is waited for. (`pg_dump` waits for every table, so this is of rows alone.)
+#[test]
+fn a_table_somebody_holds_delays_no_copy_of_others() {
+    let (source, target) = (Database::on_source(), Database::on_target());
+    source
+        .execute("create table held (id int); create table t (id int primary key); insert into t values (1)");
+    target.execute("create table t (id int primary key)");
+    let mut session = source.session();
+    session.execute("begin; lock table held in access exclusive mode");
+    let (from, to) = (source.url(), target.url());
+    let args = ["snapshot", "--postgres-url", &from, "--target-url", &to, "--tables", "t"];
+    succeeds(&Sidecar::new(args).env("PGSTREAM_POSTGRES_SNAPSHOT_MODE", "data").finish());
+    assert_eq!(target.value("select count(*) from t"), "1");
+}
+
+/// Large values are packed by the cheaper method, unless somebody has chosen one.
+#[test]
+fn large_values_are_packed_by_lz4_where_nobody_chose() {
+    let (source, target) = (Database::on_source(), Database::on_target());
+    source.execute("create table t (id int primary key, v text); insert into t values (1, repeat('again and again ', 1000))");
+    let packed = "select pg_column_compression(v) from t";
+    succeeds(&copy(&source, &target, "t", &[]));
+    assert_eq!((source.value(packed), target.value(packed)), ("pglz".to_owned(), "lz4".to_owned()));
+    let database = target.value("select quote_ident(current_database())");
+    target
+        .execute(&format!("drop table t; alter database {database} set default_toast_compression = 'pglz'"));
+    succeeds(&copy(&source, &target, "t", &["--reset"]));
+    assert_eq!(target.value(packed), "pglz");
+}
+
+/// Where an unused sequence stands is not where it started.
+#[test]
+fn sequences_go_on_where_they_stand() {
+    let (source, target) = arrives(
+        "create schema \"S 2\"; create sequence \"S 2\".\"it's\" start 7; create sequence fresh; create sequence used;
+         select setval('\"S 2\".\"it''s\"', 40, false), nextval('used'), nextval('used')",
+    );
+    let next = "select nextval('\"S 2\".\"it''s\"') || ' ' || nextval('fresh') || ' ' || nextval('used')";
+    assert_eq!((source.value(next), target.value(next)), ("40 1 3".to_owned(), "40 1 3".to_owned()));
+}
+
 /// `--reset` and repeatable snapshots copy again; otherwise nothing is copied twice.
 #[test]
 fn again_only_when_asked() {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use pgstream_tests::{wait_until, Database, LONG};
+use pgstream_tests::{wait_until, Database, LONG, SOON};
 
 use super::{init, Stream};
 
@@ -100,6 +100,33 @@ fn a_request_taken_up_in_the_middle_of_a_transaction() {
     assert_eq!(ended(&stream.source, &request), "completed", "{}", stream.sidecar.stderr());
     stream.assert_arrived();
     assert_eq!(stream.target.value("select count(*) || ' ' || count(distinct n) from keyless"), "301 301");
+}
+
+/// A killed sidecar's last transaction may still be committed after the next one has started: what it replaced is known before a change is applied.
+#[test]
+fn a_start_waits_for_a_replacement_that_is_still_committed() {
+    let mut stream = Stream::start("create table keyless (n int)");
+    stream.check("insert into keyless select generate_series(1, 10)");
+    let request = stream.source.value("select pgstream.request_snapshot('{keyless}')");
+    assert_eq!(ended(&stream.source, &request), "completed");
+    stream.assert_arrived();
+    stream.sidecar.stop();
+    stream.source.execute("insert into keyless select generate_series(11, 20)");
+    let view = stream.source.value("select pg_current_snapshot()");
+    let end = stream.source.value("select pg_current_wal_insert_lsn()");
+    let replaces = "select 'pgstream replaces ' || system_identifier || ' ' || current_database() from pg_control_system()";
+    let lock = stream.source.value(replaces);
+    let mut replacing = stream.target.session();
+    replacing.execute(&format!(
+        "begin; select pg_advisory_xact_lock_shared(hashtextextended('{lock}', 0));
+         delete from keyless; insert into keyless select generate_series(1, 20);
+         update pgstream_sink.copies set view = '{view}', lsn = '{end}'"
+    ));
+    stream.sidecar.start_again();
+    let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())";
+    wait_until("the start waits", SOON, || (stream.target.value(waits) == "1").then_some(()));
+    replacing.execute("commit");
+    stream.check("insert into keyless values (21)");
 }
 
 #[test]

@@ -30,6 +30,8 @@ enum Kind {
 pub(super) struct Cost {
     /// From the start of the first process to the end of the last.
     pub(super) seconds: f64,
+    /// The same with statistics for the target, which the others make by themselves.
+    pub(super) analyzed: f64,
     /// The most memory that the program's first process held, in bytes.
     pub(super) memory: u64,
 }
@@ -66,7 +68,10 @@ impl Program {
                 let mut restore = target.client("pg_restore");
                 let restore = run(restore.args(["-j2", "-d", &to]).arg(&archive), &folder)?;
                 let seconds = dump.seconds + restore.seconds;
-                Ok(Cost { seconds, memory: dump.memory.max(restore.memory) })
+                let mut analyze = target.client("vacuumdb");
+                let analyze = run(analyze.args(["--analyze-only", "-j2", "-d", &to]), &folder)?;
+                let analyzed = seconds + analyze.seconds;
+                Ok(Cost { seconds, analyzed, memory: dump.memory.max(restore.memory) })
             }
         }
     }
@@ -88,7 +93,8 @@ fn pgstream(from: &str, to: &str) -> Result<Cost, String> {
     let sidecar = sidecar.start();
     let (good, memory) = finish(sidecar.process());
     let seconds = start.elapsed().as_secs_f64();
-    good.then_some(Cost { seconds, memory }).ok_or_else(|| what_went_wrong(&sidecar.stderr()))
+    good.then_some(Cost { seconds, analyzed: seconds, memory })
+        .ok_or_else(|| what_went_wrong(&sidecar.stderr()))
 }
 
 /// Runs a command to its end; what it says goes to a file in its folder.
@@ -105,7 +111,7 @@ fn run(command: &mut Command, folder: &Folder) -> Result<Cost, String> {
     let (good, memory) = finish(&process);
     let seconds = start.elapsed().as_secs_f64();
     let said = || String::from_utf8_lossy(&fs::read(&said).unwrap_or_default()).into_owned();
-    good.then_some(Cost { seconds, memory }).ok_or_else(|| what_went_wrong(&said()))
+    good.then_some(Cost { seconds, analyzed: seconds, memory }).ok_or_else(|| what_went_wrong(&said()))
 }
 
 /// Waits for the end: whether it was a good one, and the most memory held. A process that has ended tells nothing of

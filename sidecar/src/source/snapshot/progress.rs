@@ -1,6 +1,6 @@
 //! How far a copy is: counted by the workers, shown as bars on a terminal, and written to `pgstream.snapshot_requests`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ pub struct Progress {
 #[derive(Debug, Default)]
 struct State {
     totals: Totals,
+    expected: HashSet<u32>,
     tables: HashMap<u32, ProgressBar>,
     logged: Option<Instant>,
 }
@@ -64,10 +65,12 @@ impl Progress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These tables are to be copied.
+    /// These tables are to be copied. One that was expected before, in an attempt that failed, counts once.
     pub fn expect<'a>(&self, tables: impl Iterator<Item = &'a Table>) {
-        let expected: u64 = tables.map(|table| table.bytes).sum();
-        self.state().totals.expected += expected;
+        let mut state = self.state();
+        let new = tables.filter(|table| state.expected.insert(table.relation.oid));
+        let expected: u64 = new.map(|table| table.bytes).sum();
+        state.totals.expected += expected;
         self.total.inc_length(expected);
     }
 

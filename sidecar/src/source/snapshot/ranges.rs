@@ -4,9 +4,10 @@
 //! table   [0, 1000) [1000, 2000) ... [n, end)      hand_out() hands out, done() and again() take back
 //! ```
 //!
-//! Sans-I/O. The largest table comes first, so that no worker is left alone with it at the end. The last range has no upper bound: the
-//! table may have grown since its size was read. A table is complete when all its ranges were handed out and none is open or to be
-//! done again; each range is in exactly one of these states, so no row is copied twice or missed.
+//! Sans-I/O. The largest table comes first, so that no worker is left alone with it at the end; a table that nobody is at comes before a
+//! second worker at another. The last range has no upper bound: the table may have grown since its size was read. A table is complete
+//! when all its ranges were handed out and none is open or to be done again; each range is in exactly one of these states, so no row is
+//! copied twice or missed.
 
 use crate::config::snapshot::{RangeSize, Workers};
 use crate::source::snapshot::tables::Table;
@@ -102,7 +103,9 @@ impl Ranges {
             table.has_next()
                 && if table.open > 0 { table.open < self.workers.ranges } else { may_start(&table.schema) }
         };
-        match self.tables.iter().position(may) {
+        // Two workers on one table wait for each other where the target makes it longer.
+        let alone = self.tables.iter().position(|table| table.open == 0 && may(table));
+        match alone.or_else(|| self.tables.iter().position(may)) {
             Some(index) => Next::Range(self.tables[index].take(index)),
             None if self.tables.iter().any(|table| table.open > 0 || table.has_next()) => Next::Wait,
             None => Next::Nothing,
@@ -231,7 +234,7 @@ mod tests {
         let tables = [table("a", 100), table("a", 100), table("a", 100), table("b", 100)];
         let mut ranges = Ranges::new(&tables, RangeSize::Pages(10), workers(1, 2, 3), true);
         let first = all(&mut ranges);
-        assert_eq!(first.iter().map(|range| range.table).collect::<Vec<_>>(), [0, 0, 0, 1, 1, 1]);
+        assert_eq!(first.iter().map(|range| range.table).collect::<Vec<_>>(), [0, 1, 0, 0, 1, 1]);
         assert_eq!(ranges.hand_out(), Next::Wait);
         let mut ranges = Ranges::new(&tables, RangeSize::Pages(1000), workers(2, 2, 3), true);
         assert_eq!(all(&mut ranges).iter().map(|range| range.table).collect::<Vec<_>>(), [0, 1, 3]);

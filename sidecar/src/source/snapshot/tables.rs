@@ -99,8 +99,6 @@ pub struct Patterns {
 
 /// Tables and partitioned tables that are nobody's but the user's, each with its ancestors.
 const RELATIONS: &str = "select c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relfilenode, \
-    coalesce(pg_catalog.pg_relation_size(c.oid), 0) / pg_catalog.current_setting('block_size')::bigint, \
-    coalesce(pg_catalog.pg_table_size(c.oid), 0), \
     pg_catalog.has_schema_privilege(n.oid, 'usage') and (pg_catalog.has_table_privilege(c.oid, 'select') or not exists ( \
         select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
         and not pg_catalog.has_column_privilege(c.oid, a.attnum, 'select'))), \
@@ -113,7 +111,12 @@ const RELATIONS: &str = "select c.oid, n.nspname::text, c.relname::text, c.relki
     and n.nspname not in ('information_schema', 'pgstream', 'pgstream_sink') \
     and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
         and d.objid = c.oid and d.deptype = 'e') \
-    order by 8 desc, 2, 3";
+    order by 2, 3";
+
+/// Pages of a table itself, and bytes with what is beside it. It waits for whoever holds a table exclusively: only those asked for are asked about.
+const SIZES: &str = "select w.oid, \
+    coalesce(pg_catalog.pg_relation_size(w.oid), 0) / pg_catalog.current_setting('block_size')::bigint, \
+    coalesce(pg_catalog.pg_table_size(w.oid), 0) from unnest($1::oid[]) w (oid)";
 
 /// Columns with their type, the type below a domain, and whether they identify a row.
 const COLUMNS: &str = "with recursive base (root, oid, typtype, typbasetype) as ( \
@@ -240,18 +243,17 @@ pub async fn find(client: &Client, patterns: &Patterns) -> Result<Found> {
     let mut wanted = Vec::new();
     for row in &rows {
         let (oid, schema, name): (u32, String, String) = (row.get(0), row.get(1), row.get(2));
-        let ancestors: (Vec<String>, Vec<String>) = (row.get(9), row.get(10));
+        let ancestors: (Vec<String>, Vec<String>) = (row.get(7), row.get(8));
         let mut names = vec![(schema.as_str(), name.as_str())];
         names.extend(ancestors.0.iter().map(String::as_str).zip(ancestors.1.iter().map(String::as_str)));
         known.insert((schema.clone(), name.clone()));
         if patterns.wants(&names) {
-            found.selection.tables.push(oid);
             let within = names.iter().any(|parent| *parent != names[0] && patterns.wants(&[*parent]));
             found.asked.push(Asked {
                 oid,
                 schema: schema.clone(),
                 name: name.clone(),
-                readable: row.get(8),
+                readable: row.get(6),
                 within,
             });
             found.schemas.insert(schema.clone());
@@ -270,12 +272,17 @@ pub async fn find(client: &Client, patterns: &Patterns) -> Result<Found> {
                 ));
         }
     }
+    let sizes = sizes(client, &found.asked).await?;
+    let bytes = |oid: u32| std::cmp::Reverse(sizes.get(&oid).map_or(0, |size| size.bytes));
+    found.asked.sort_by_key(|asked| bytes(asked.oid));
+    wanted.sort_by_key(|row: &&Row| bytes(row.get(0)));
+    found.selection.tables = found.asked.iter().map(|asked| asked.oid).collect();
     found.selection.whole = patterns.want_all();
     let schemas =
         client.query("select nspname::text from pg_catalog.pg_namespace", &[]).await.map_err(sql::of)?;
     let schemas = schemas.iter().map(|row| row.get::<_, String>(0)).filter(|schema| !is_systems(schema));
     found.selection.schemas = schemas.filter(|schema| patterns.tables.covers(schema)).collect();
-    found.tables = describe(client, &wanted).await?;
+    found.tables = describe(client, &wanted, &sizes).await?;
     Ok(found)
 }
 
@@ -350,19 +357,38 @@ async fn columns(client: &Client, oids: &[u32]) -> Result<Columns> {
     Ok(columns)
 }
 
+/// How large a table is.
+#[derive(Debug, Default, Clone, Copy)]
+struct Size {
+    pages: u64,
+    bytes: u64,
+}
+
+/// The sizes of those tables, by oid.
+async fn sizes(client: &Client, asked: &[Asked]) -> Result<HashMap<u32, Size>> {
+    let oids: Vec<u32> = asked.iter().map(|asked| asked.oid).collect();
+    let number = |row: &Row, index: usize| u64::try_from(row.get::<_, i64>(index)).unwrap_or(0);
+    let rows = client.query(SIZES, &[&oids]).await.map_err(sql::of)?;
+    Ok(rows.iter().map(|row| (row.get(0), Size { pages: number(row, 1), bytes: number(row, 2) })).collect())
+}
+
 /// Columns and types of the tables.
-async fn describe(client: &Client, rows: &[&Row]) -> Result<Vec<Table>> {
+async fn describe(client: &Client, rows: &[&Row], sizes: &HashMap<u32, Size>) -> Result<Vec<Table>> {
     let oids: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
     let not_binary: BTreeSet<u32> =
         client.query(NOT_BINARY, &[&oids]).await.map_err(sql::of)?.iter().map(|row| row.get(0)).collect();
     let mut columns = columns(client, &oids).await?;
     Ok(rows
         .iter()
-        .map(|row| table(row, columns.remove(&row.get(0)).unwrap_or_default(), &not_binary))
+        .map(|row| {
+            let oid = row.get(0);
+            let size = sizes.get(&oid).copied().unwrap_or_default();
+            table(row, columns.remove(&oid).unwrap_or_default(), &not_binary, size)
+        })
         .collect())
 }
 
-fn table(row: &Row, columns: Vec<Attribute>, not_binary: &BTreeSet<u32>) -> Table {
+fn table(row: &Row, columns: Vec<Attribute>, not_binary: &BTreeSet<u32>, size: Size) -> Table {
     let (schema, name): (String, String) = (row.get(1), row.get(2));
     let identity = match row.get::<_, String>(4).as_str() {
         "n" => ReplicaIdentity::Nothing,
@@ -370,10 +396,9 @@ fn table(row: &Row, columns: Vec<Attribute>, not_binary: &BTreeSet<u32>) -> Tabl
         "i" => ReplicaIdentity::Index,
         _ => ReplicaIdentity::Default,
     };
-    let readable: bool = row.get(8);
+    let readable: bool = row.get(6);
     let unreadable =
         (!readable).then(|| format!("permission denied for table {schema}.{name}: grant select on it"));
-    let size = |index: usize| u64::try_from(row.get::<_, i64>(index)).unwrap_or(0);
     let numbers = columns.iter().map(|column| column.number).collect();
     let types = columns.iter().map(|column| column.base).collect();
     let type_names = columns.iter().map(|column| column.type_name.clone()).collect();
@@ -392,8 +417,8 @@ fn table(row: &Row, columns: Vec<Attribute>, not_binary: &BTreeSet<u32>) -> Tabl
         types,
         type_names,
         file: row.get(5),
-        pages: size(6),
-        bytes: size(7),
+        pages: size.pages,
+        bytes: size.bytes,
         unreadable,
     }
 }

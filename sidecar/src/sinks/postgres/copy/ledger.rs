@@ -229,6 +229,12 @@ impl Ledger {
         self.client.batch_execute(&sql).await.map_err(sql::of)
     }
 
+    /// The SQL that each transaction runs first which replaces rows of a table in use. Until it ends, no stream begins to read what is copied.
+    pub(super) fn replace(&self) -> String {
+        let lock = super::memory::replacing(&self.origin.system, &self.origin.database);
+        format!("select pg_catalog.pg_advisory_xact_lock_shared({lock})")
+    }
+
     /// The SQL that notes that all rows of a table were replaced.
     pub(super) fn replaced(&self, table: &Table, view: &View, passed: Passed) -> String {
         let (begin, key, Passed { rows, bytes }) = (self.begin(table, view), self.key(table), passed);

@@ -16,6 +16,17 @@ use crate::source::slot::Identity;
 use crate::source::snapshot::tables::Patterns;
 use crate::source::snapshot::view::View;
 
+/// The number of the lock that transactions share which replace rows of tables in use, as SQL.
+pub(super) fn replacing(system: &str, database: &str) -> String {
+    let name = format!("pgstream replaces {system} {database}");
+    format!("pg_catalog.hashtextextended({}, 0)", literal(&name))
+}
+
+/// Whether the ledger's tables are there.
+async fn is_there(session: &mut Session) -> Result<bool> {
+    Ok(session.rows(EXISTS, &[]).await?.into_iter().flatten().flatten().any(|exists| exists == "t"))
+}
+
 /// What copies to that target hold of changes after `from`, read by the session that will apply them.
 pub(in crate::sinks::postgres) async fn seen(
     session: &mut Session,
@@ -24,12 +35,12 @@ pub(in crate::sinks::postgres) async fn seen(
     from: Lsn,
 ) -> Result<Seen> {
     let mut seen = Seen::default();
-    let exists = session
-        .rows("select 't' where pg_catalog.to_regclass('pgstream_sink.pending') is not null", &[])
-        .await?;
-    if exists.is_empty() {
+    if !is_there(session).await? {
         return Ok(seen);
     }
+    // A replacement whose sidecar was killed may still be committed; what it holds must be known first.
+    let lock = replacing(system, database);
+    session.rows(&format!("select pg_catalog.pg_advisory_xact_lock({lock})"), &[]).await?;
     let of = "system_identifier = $1 and database = $2 and lsn > $3::pg_catalog.pg_lsn";
     let from = from.to_string();
     let broken = || Error::fatal("the tables of schema pgstream_sink are not what this version writes");
@@ -101,10 +112,7 @@ pub(in crate::sinks::postgres) async fn begun(
     system: &str,
     database: &str,
 ) -> Result<Vec<u32>> {
-    let exists = session
-        .rows("select 't' where pg_catalog.to_regclass('pgstream_sink.pending') is not null", &[])
-        .await?;
-    if exists.is_empty() {
+    if !is_there(session).await? {
         return Ok(Vec::new());
     }
     let sql = "select oid::text from pgstream_sink.copies where system_identifier = $1 and database = $2 and not complete";

@@ -322,10 +322,13 @@ impl<'a> Copy<'a> {
     /// Moves the target's sequences to the source's values.
     async fn sequences(&self) -> Result<()> {
         let source = sql::connect(&self.source.url).await.map_err(|error| error.context("source"))?;
-        let values = crate::source::sequences(&source).await.map_err(|error| error.context("source"))?;
-        let mut session =
-            super::session::Session::open(self.target).await.map_err(|error| error.context("target"))?;
-        super::sequences::set(&mut session, &values).await.map_err(|error| error.context("target"))?;
+        let at_source = |error: Error| error.context("source");
+        let used = crate::source::sequences(&source).await.map_err(at_source)?;
+        let unused = crate::source::unused_sequences(&source).await.map_err(at_source)?;
+        let target = |error: Error| error.context("target");
+        let mut session = super::session::Session::open(self.target).await.map_err(target)?;
+        super::sequences::set(&mut session, &used).await.map_err(target)?;
+        super::sequences::begin(&mut session, &unused).await.map_err(target)?;
         session.close().await;
         Ok(())
     }

@@ -32,7 +32,7 @@ impl Copier for Replacer {
         let planned = job.planned(table)?;
         let open = Sessions::of(&mut self.sessions, &job).await?;
         open.source.enter(&job.snapshot, table).await?;
-        let begin = format!("begin; {LOCK_TIMEOUT}; {}", planned.delete());
+        let begin = format!("begin; {LOCK_TIMEOUT}; {}; {}", job.ledger.replace(), planned.delete());
         if let Err(error) = open.target.simple_query(&begin).await {
             if error.code() != Some("55P03") && error.kind() == Kind::Transient {
                 return Err(at_target(error));
