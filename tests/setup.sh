@@ -30,6 +30,8 @@ missing_packages() {
     type cc make >/dev/null 2>&1 || echo build-essential
     type pkg-config >/dev/null 2>&1 || echo pkg-config
     type openssl >/dev/null 2>&1 || echo openssl
+    [ -f /usr/include/openssl/ssl.h ] || echo libssl-dev
+    [ -f /usr/include/zlib.h ] || echo zlib1g-dev
 }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
