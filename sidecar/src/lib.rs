@@ -15,6 +15,7 @@ pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod install;
+pub mod kafka;
 pub mod pipeline;
 pub mod postgres;
 pub mod retry;

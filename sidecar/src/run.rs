@@ -157,7 +157,7 @@ async fn stream(
     let (checkpoint, confirmed) = Checkpoint::new(start);
     let progress = confirmed.clone();
     let reader = background(read(slot, frames_in, confirmed, stop.clone()));
-    let capture = Capture::new(matches!(plan.target, Target::Stdout));
+    let capture = Capture::new(!matches!(plan.target, Target::Postgres(_)));
     let stages =
         background(decode_and_filter(frames_out, runs_in, Stages { capture, seen, filter: filter.clone() }));
 
@@ -229,6 +229,7 @@ pub(crate) fn limits(target: &Target) -> BatchLimits {
     match target {
         Target::Stdout => BatchLimits { size: 10_000, bytes: 1 << 20 },
         Target::Postgres(target) => target.batch,
+        Target::Kafka(_) => BatchLimits { size: 20_000, bytes: 4 << 20 },
     }
 }
 

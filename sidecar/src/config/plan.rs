@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::snapshot::Snapshot;
-use crate::postgres::conninfo::ConnInfo;
+use crate::postgres::conninfo::{ConnInfo, Secret};
 
 /// A `run`: where from, where to, and what happens in between.
 #[derive(Debug, Clone)]
@@ -53,6 +53,78 @@ pub enum Target {
     Stdout,
     /// A PostgreSQL database.
     Postgres(Box<PostgresTarget>),
+    /// A topic of a Kafka cluster.
+    Kafka(Box<KafkaTarget>),
+}
+
+/// Settings of the Kafka sink.
+#[derive(Debug, Clone)]
+pub struct KafkaTarget {
+    /// How to reach the cluster.
+    pub cluster: KafkaCluster,
+    /// Where messages go.
+    pub topic: Topic,
+    /// What keeps its order.
+    pub key: PartitionKey,
+    /// How messages are packed, as librdkafka names it.
+    pub compression: String,
+    /// The topic for key and position of what is too large; `None` = stop.
+    pub dead_letters: Option<String>,
+}
+
+/// A Kafka cluster and how we log in there.
+#[derive(Debug, Clone, Default)]
+pub struct KafkaCluster {
+    /// Brokers to begin with: `host:port`.
+    pub servers: Vec<String>,
+    /// TLS, when it is used.
+    pub tls: Option<KafkaTls>,
+    /// Login, when there is one.
+    pub login: Option<KafkaLogin>,
+}
+
+/// Files in PEM form.
+#[derive(Debug, Clone, Default)]
+pub struct KafkaTls {
+    /// Certificate authorities; `None` = the system's.
+    pub ca_cert: Option<String>,
+    /// Our certificate and its key.
+    pub client: Option<(String, String)>,
+}
+
+/// A SASL login.
+#[derive(Debug, Clone)]
+pub struct KafkaLogin {
+    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
+    pub mechanism: String,
+    /// The user.
+    pub user: String,
+    /// The user's password.
+    pub password: Secret,
+}
+
+/// A topic, and how it is made when it is not there.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// Partitions of a new one.
+    pub partitions: u16,
+    /// Replicas of a new one.
+    pub replication_factor: u16,
+    /// Make it.
+    pub auto_create: bool,
+}
+
+/// The key of a message. Messages with one key keep their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionKey {
+    /// `public`: everything in a schema.
+    Schema,
+    /// `public.t`: each table by itself.
+    Table,
+    /// `public.t:17`: each row by itself.
+    PrimaryKey,
 }
 
 /// Settings of the PostgreSQL sink.

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::Lsn;
 
 /// One DDL command of the source, with all that is needed to repeat it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct Ddl {
     /// Where it stands in the log.
     pub lsn: Lsn,

@@ -6,7 +6,9 @@
 
 use serde_json::json;
 
-use super::{type_name, Ddl, Event, Lsn, OldRow, Relation, RowChange, Timestamp, Transaction, Tuple, Value};
+use super::{
+    type_name, Change, Ddl, Event, Lsn, OldRow, Relation, RowChange, Timestamp, Transaction, Tuple, Value,
+};
 
 const BYTEA: u32 = 17;
 const BOOL: u32 = 16;
@@ -25,20 +27,7 @@ impl Encoder {
     pub fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
             Event::Begin(Transaction { time, .. }) => self.time = Timestamp::to_string(time),
-            Event::Change(change) => {
-                let (action, columns, identity) = match &change.row {
-                    RowChange::Insert { new } => ('I', Some(new), None),
-                    RowChange::Update { old, new } => ('U', Some(new), Some((old.as_ref(), Some(new)))),
-                    RowChange::Delete { old } => ('D', None, Some((Some(old), None))),
-                };
-                self.head(action, change.lsn, &change.relation, out);
-                write_columns(&change.relation, columns, out);
-                out.extend_from_slice(b",\"identity\":");
-                write_identity(&change.relation, identity, out);
-                out.push(b',');
-                out.extend_from_slice(NO_METADATA.as_bytes());
-                out.push(b'\n');
-            }
+            Event::Change(change) => self.change(change, out),
             Event::Truncate(truncate) => {
                 for relation in &truncate.relations {
                     self.head('T', truncate.lsn, relation, out);
@@ -53,6 +42,22 @@ impl Encoder {
             }
             Event::Commit(_) | Event::Keepalive(_) => {}
         }
+    }
+
+    /// Appends the line of one row's change.
+    pub fn change(&self, change: &Change, out: &mut Vec<u8>) {
+        let (action, columns, identity) = match &change.row {
+            RowChange::Insert { new } => ('I', Some(new), None),
+            RowChange::Update { old, new } => ('U', Some(new), Some((old.as_ref(), Some(new)))),
+            RowChange::Delete { old } => ('D', None, Some((Some(old), None))),
+        };
+        self.head(action, change.lsn, &change.relation, out);
+        write_columns(&change.relation, columns, out);
+        out.extend_from_slice(b",\"identity\":");
+        write_identity(&change.relation, identity, out);
+        out.push(b',');
+        out.extend_from_slice(NO_METADATA.as_bytes());
+        out.push(b'\n');
     }
 
     /// Everything up to the value of `columns`.
@@ -193,7 +198,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::event::{Change, Column, ReplicaIdentity};
+    use crate::event::{Column, ReplicaIdentity};
 
     fn column(name: &str, type_oid: u32, type_name: &str, key: bool) -> Column {
         Column { name: name.into(), type_oid, type_name: type_name.into(), key }

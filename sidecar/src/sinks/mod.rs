@@ -11,6 +11,7 @@
 //! - After an error the sink is dropped and made anew, and the stream starts again from `start()`.
 //! - A new sink is one file here, one variant of [`Sink`] and one arm in each of its matches.
 
+pub mod kafka;
 pub mod postgres;
 pub mod stdout;
 
@@ -38,6 +39,8 @@ pub enum Sink {
     Stdout(stdout::Stdout),
     /// A PostgreSQL database.
     Postgres(Box<postgres::Postgres>),
+    /// A topic of a Kafka cluster.
+    Kafka(Box<kafka::Kafka>),
 }
 
 impl Sink {
@@ -48,13 +51,14 @@ impl Sink {
             Target::Postgres(target) => {
                 Self::Postgres(Box::new(postgres::Postgres::open(target, source).await?))
             }
+            Target::Kafka(target) => Self::Kafka(Box::new(kafka::Kafka::open(target, source).await?)),
         })
     }
 
     /// The end of the last transaction that is durable here, if the destination remembers it; otherwise the slot's own position counts.
     pub fn progress(&self) -> Option<Lsn> {
         match self {
-            Self::Stdout(_) => None,
+            Self::Stdout(_) | Self::Kafka(_) => None,
             Self::Postgres(sink) => sink.progress(),
         }
     }
@@ -62,7 +66,7 @@ impl Sink {
     /// What copies hold of the changes that come now, if the destination remembers it: they are passed over.
     pub async fn seen(&mut self, source: &Identity) -> Result<Option<Seen>> {
         match self {
-            Self::Stdout(_) => Ok(None),
+            Self::Stdout(_) | Self::Kafka(_) => Ok(None),
             Self::Postgres(sink) => sink.seen(source).await.map(Some),
         }
     }
@@ -70,7 +74,7 @@ impl Sink {
     /// Tables whose copy was begun and not completed, by their oid at the source.
     pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
         match self {
-            Self::Stdout(_) => Ok(Vec::new()),
+            Self::Stdout(_) | Self::Kafka(_) => Ok(Vec::new()),
             Self::Postgres(sink) => sink.begun(source).await,
         }
     }
@@ -78,7 +82,7 @@ impl Sink {
     /// Tables that were rewritten with values that no stream carries, since the last call: their rows are to be copied again.
     pub fn rewritten(&mut self) -> Vec<u32> {
         match self {
-            Self::Stdout(_) => Vec::new(),
+            Self::Stdout(_) | Self::Kafka(_) => Vec::new(),
             Self::Postgres(sink) => sink.rewritten(),
         }
     }
@@ -87,6 +91,7 @@ impl Sink {
     pub async fn write(&mut self, batch: Batch) -> Result<()> {
         match self {
             Self::Stdout(sink) => sink.write(batch).await,
+            Self::Kafka(sink) => sink.write(batch).await,
             Self::Postgres(sink) => sink.write(batch).await,
         }
     }
@@ -94,7 +99,7 @@ impl Sink {
     /// Remembers a position reached without writes (`at` is past every transaction written so far), or the position a new slot starts at.
     pub async fn advance(&mut self, at: Lsn) -> Result<()> {
         match self {
-            Self::Stdout(_) => Ok(()),
+            Self::Stdout(_) | Self::Kafka(_) => Ok(()),
             Self::Postgres(sink) => sink.advance(at).await,
         }
     }
@@ -102,7 +107,7 @@ impl Sink {
     /// Moves sequences forward to the source's values, never back. Sequences the destination does not have are passed over.
     pub async fn sequences(&mut self, values: &SequenceValues) -> Result<()> {
         match self {
-            Self::Stdout(_) => Ok(()),
+            Self::Stdout(_) | Self::Kafka(_) => Ok(()),
             Self::Postgres(sink) => sink.sequences(values).await,
         }
     }
@@ -111,6 +116,7 @@ impl Sink {
     pub async fn close(self) -> Result<()> {
         match self {
             Self::Stdout(sink) => sink.close().await,
+            Self::Kafka(sink) => sink.close().await,
             Self::Postgres(sink) => sink.close().await,
         }
     }

@@ -309,7 +309,7 @@ impl Live {
             found.keep(&meant);
             let missing = match &target {
                 Target::Postgres(target) => Copy::missing(target, &found).await?,
-                Target::Stdout => meant,
+                Target::Stdout | Target::Kafka(_) => meant,
             };
             export.settle().await?;
             Ok(Prepared { export, found, missing })
@@ -334,7 +334,7 @@ impl Live {
                 let copy = replace(Arc::clone(&self.plan), target.clone(), &work, export, found);
                 background(copy)
             }
-            Target::Stdout => {
+            Target::Stdout | Target::Kafka(_) => {
                 let outcome =
                     super::rows_as_events(&self.plan, &work.snapshot, export, found, sink, &work.progress)
                         .await;

@@ -1,5 +1,6 @@
 //! From settings to what a command needs: the checks that look at more than one value.
 
+mod kafka;
 mod snapshot;
 
 use std::time::Duration;
@@ -259,7 +260,7 @@ impl Settings {
                 Some(url) => return Some(Target::Postgres(Box::new(self.postgres_target(url.clone())))),
                 None => problems.push(format!("--target postgres: no URL: give {TARGET_URL}")),
             },
-            "kafka" => problems.push(lacks("target", Feature::Kafka)),
+            "kafka" => return self.kafka_target(problems).map(|target| Target::Kafka(Box::new(target))),
             "webhooks" => problems.push(lacks("target", Feature::Webhooks)),
             _ => problems.push(lacks("target", Feature::Search)),
         }
@@ -369,6 +370,6 @@ fn too_many(what: &str, found: &[&str]) -> String {
 }
 
 fn lacks(side: &str, feature: Feature) -> String {
-    let only = if side == "source" { "postgres" } else { "postgres or stdout" };
+    let only = if side == "source" { "postgres" } else { "postgres, kafka or stdout" };
     format!("this build does not have {} as a {side}: use {only}", feature.name())
 }

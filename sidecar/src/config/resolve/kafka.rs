@@ -1,0 +1,100 @@
+//! A Kafka cluster and its topic.
+
+use crate::config::plan::{KafkaCluster, KafkaLogin, KafkaTarget, KafkaTls, PartitionKey, Topic};
+use crate::config::Settings;
+
+/// The topic where none is named.
+const TOPIC: &str = "pgstream";
+
+impl Settings {
+    /// The topic to write to.
+    pub(super) fn kafka_target(&self, problems: &mut Vec<String>) -> Option<KafkaTarget> {
+        let count = |key: &str, problems: &mut Vec<String>| match self.number(key).map(u16::try_from) {
+            None | Some(Ok(0)) => 1,
+            Some(Ok(number)) => number,
+            Some(Err(_)) => {
+                problems.push(format!("{}: at most {}", self.origin(key), u16::MAX));
+                1
+            }
+        };
+        Some(KafkaTarget {
+            cluster: self.kafka_cluster("target", problems)?,
+            topic: Topic {
+                name: self.kafka_topic("target"),
+                partitions: count("target.kafka.topic.partitions", problems),
+                replication_factor: count("target.kafka.topic.replication_factor", problems),
+                auto_create: self
+                    .flag("target.kafka.topic.auto_create")
+                    .unwrap_or(self.chosen.target == Some("kafka")),
+            },
+            key: match self.text("target.kafka.topic.partition_key") {
+                Some("table") => PartitionKey::Table,
+                Some("primary_key") => PartitionKey::PrimaryKey,
+                _ => PartitionKey::Schema,
+            },
+            dead_letters: self.text("target.kafka.topic.dead_letters").map(str::to_owned),
+            compression: self.text("target.kafka.compression").unwrap_or("lz4").to_owned(),
+        })
+    }
+
+    /// The topic's name at that side.
+    pub(super) fn kafka_topic(&self, side: &str) -> String {
+        self.text(&format!("{side}.kafka.topic.name")).unwrap_or(TOPIC).to_owned()
+    }
+
+    /// The cluster of that side (`source` or `target`).
+    pub(super) fn kafka_cluster(&self, side: &str, problems: &mut Vec<String>) -> Option<KafkaCluster> {
+        let key = |rest: &str| format!("{side}.kafka.{rest}");
+        let text = |rest: &str| self.text(&key(rest)).map(str::to_owned);
+        let servers = self.list(&key("servers"));
+        if servers.is_empty() {
+            problems.push(format!("--{side} kafka: no brokers: give --{side}-url, {side}.kafka.servers or PGSTREAM_KAFKA_SERVERS"));
+            return None;
+        }
+        let client = match (text("tls.client_cert"), text("tls.client_key")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(_), None) => {
+                problems.push(format!(
+                    "{}: its key is missing: give {}",
+                    self.origin(&key("tls.client_cert")),
+                    key("tls.client_key")
+                ));
+                None
+            }
+            (None, Some(_)) => {
+                problems.push(format!(
+                    "{}: its certificate is missing: give {}",
+                    self.origin(&key("tls.client_key")),
+                    key("tls.client_cert")
+                ));
+                None
+            }
+        };
+        let tls = KafkaTls { ca_cert: text("tls.ca_cert"), client };
+        for (file, rest) in [
+            (tls.ca_cert.as_ref(), "tls.ca_cert"),
+            (tls.client.as_ref().map(|client| &client.0), "tls.client_cert"),
+            (tls.client.as_ref().map(|client| &client.1), "tls.client_key"),
+        ] {
+            if let Some(Err(error)) = file.map(std::fs::File::open) {
+                problems.push(format!("{}: cannot be read: {error}", self.origin(&key(rest))));
+            }
+        }
+        let off = self.flag(&key("tls.enabled")) == Some(false);
+        let on =
+            self.flag(&key("tls.enabled")) == Some(true) || tls.ca_cert.is_some() || tls.client.is_some();
+        let login = match (text("sasl.username"), text("sasl.password")) {
+            (Some(user), Some(password)) => {
+                let mechanism = text("sasl.mechanism").unwrap_or_else(|| "SCRAM-SHA-512".to_owned());
+                Some(KafkaLogin { mechanism, user, password: password.into() })
+            }
+            (None, None) => None,
+            _ => {
+                problems.push(format!("{}: a user and a password belong together", key("sasl")));
+                None
+            }
+        };
+        Some(KafkaCluster { servers, tls: (on && !off).then_some(tls), login })
+    }
+}

@@ -1,0 +1,272 @@
+//! What the Kafka sink and the Kafka source share: how a client is set up, what its errors mean, and where its log lines go.
+//!
+//! The client is librdkafka. It works in threads of its own and is asked in ways that block: what waits for a broker runs beside the
+//! runtime ([`blocking`]).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+use rdkafka::producer::{BaseProducer, Producer};
+
+use crate::config::plan::{KafkaCluster, Topic};
+use crate::error::{Error, Kind, Result};
+use crate::{retry, run};
+
+/// How long a question to the cluster may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a new topic is looked for until the brokers know it.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A client of that cluster, not yet producer or consumer.
+pub fn client(cluster: &KafkaCluster) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.servers.join(",")).set("client.id", "pgstream");
+    // A broker that is down is asked again soon.
+    config.set("reconnect.backoff.max.ms", "1000");
+    let protocol = match (&cluster.tls, &cluster.login) {
+        (None, None) => "plaintext",
+        (Some(_), None) => "ssl",
+        (None, Some(_)) => "sasl_plaintext",
+        (Some(_), Some(_)) => "sasl_ssl",
+    };
+    config.set("security.protocol", protocol);
+    if let Some(tls) = &cluster.tls {
+        if let Some(file) = &tls.ca_cert {
+            config.set("ssl.ca.location", file);
+        }
+        if let Some((certificate, key)) = &tls.client {
+            config.set("ssl.certificate.location", certificate).set("ssl.key.location", key);
+        }
+    }
+    if let Some(login) = &cluster.login {
+        config.set("sasl.mechanism", &login.mechanism);
+        config.set("sasl.username", &login.user).set("sasl.password", login.password.reveal());
+    }
+    config
+}
+
+/// What a client says beside its answers: log lines go to the log, and the last reason for trouble is kept.
+#[derive(Debug, Default)]
+pub struct Voice(Mutex<Option<(RDKafkaErrorCode, String)>>);
+
+impl ClientContext for Voice {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        match level {
+            // What matters of these comes as an error as well.
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => {
+                tracing::debug!(facility, "{line}");
+            }
+            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => tracing::debug!(facility, "{line}"),
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::trace!(facility, "{line}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "{reason}");
+        if let Some(code) = error.rdkafka_error_code() {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl Voice {
+    /// An error of the client, told by the reason behind it where one is known.
+    pub fn explain(&self, error: KafkaError) -> Error {
+        let reason = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match reason {
+            Some((code, reason)) if kind(code) == Kind::Fatal || error_kind(&error) == Kind::Transient => {
+                of(code, reason.trim()).because(error)
+            }
+            _ => self::error(error),
+        }
+    }
+}
+
+/// What the pipeline does about it.
+fn kind(code: RDKafkaErrorCode) -> Kind {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::MessageSizeTooLarge | Code::InvalidRecord | Code::InvalidMessageSize => Kind::Rejected,
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed
+        | Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::UnknownTopic
+        | Code::UnknownTopicOrPartition
+        | Code::InvalidTopic
+        | Code::InvalidReplicationFactor
+        | Code::InvalidPartitions
+        | Code::PolicyViolation
+        | Code::UnsupportedVersion => Kind::Fatal,
+        // A broker that cannot be reached, has no leader, is full or slow.
+        _ => Kind::Transient,
+    }
+}
+
+fn error_kind(error: &KafkaError) -> Kind {
+    match error {
+        KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_) => Kind::Fatal,
+        error => error.rdkafka_error_code().map_or(Kind::Transient, kind),
+    }
+}
+
+fn of(code: RDKafkaErrorCode, text: &str) -> Error {
+    use RDKafkaErrorCode as Code;
+    let error = Error::transient(text).into_kind(kind(code));
+    match code {
+        Code::TopicAuthorizationFailed => error.hint(
+            "grant this user WRITE and DESCRIBE (to read: READ) on the topic, and CREATE if it is to be made",
+        ),
+        Code::GroupAuthorizationFailed => error.hint("grant this user READ on the consumer group"),
+        Code::ClusterAuthorizationFailed => error
+            .hint("grant this user IDEMPOTENT_WRITE on the cluster, and CREATE if the topic is to be made"),
+        Code::TransactionalIdAuthorizationFailed => {
+            error.hint("grant this user WRITE and DESCRIBE on the transactional id")
+        }
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
+            error.hint("check mechanism, user and password")
+        }
+        Code::UnknownTopic | Code::UnknownTopicOrPartition => {
+            error.hint("make the topic, or set topic.auto_create")
+        }
+        Code::MessageSizeTooLarge => error.hint(
+            "raise max.message.bytes of the topic, or name a topic for dead letters (topic.dead_letters)",
+        ),
+        Code::InvalidReplicationFactor => {
+            error.hint("topic.replication_factor must not exceed the number of brokers")
+        }
+        _ => error,
+    }
+}
+
+/// An error of the client.
+pub fn error(error: KafkaError) -> Error {
+    match error.rdkafka_error_code() {
+        Some(code) => of(code, &code.to_string()).because(error),
+        None => Error::transient(error.to_string()).into_kind(error_kind(&error)).because(error),
+    }
+}
+
+/// The error of a message that was not delivered.
+pub fn undelivered(code: RDKafkaErrorCode) -> Error {
+    of(code, &code.to_string())
+}
+
+/// Runs what blocks beside the runtime.
+///
+/// # Errors
+/// Its own; fatal when it panicked.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    run::joined(tokio::task::spawn_blocking(work).await)?
+}
+
+/// What the brokers say of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Its partitions.
+    pub partitions: i32,
+    /// The largest batch it takes, in bytes as it is sent; `None` = we may not know.
+    pub largest: Option<usize>,
+}
+
+/// Looks at a topic, which is made when it is missing and may be made.
+///
+/// # Errors
+/// Transient when no broker answers; fatal when the topic is not there, or must not be made.
+pub async fn topic(cluster: &KafkaCluster, topic: &Topic) -> Result<Facts> {
+    let asking: BaseProducer<Asking> =
+        client(cluster).create_with_context(Asking::default()).map_err(error)?;
+    let asking = Arc::new(asking);
+    let admin: AdminClient<Voice> = client(cluster).create_with_context(Voice::default()).map_err(error)?;
+    let brokers = cluster.servers.join(",");
+    let partitions = match known(&asking, &topic.name).await.map_err(|error| error.context(&brokers))? {
+        Some(partitions) => partitions,
+        None if topic.auto_create => {
+            let made = made(&asking, &admin, topic).await;
+            made.map_err(|error| error.context(format_args!("cannot make the topic {}", topic.name)))?
+        }
+        None => {
+            return Err(Error::fatal(format!("{brokers}: there is no topic {}", topic.name))
+                .hint("make it, or set topic.auto_create (PGSTREAM_KAFKA_TOPIC_AUTO_CREATE=true)"))
+        }
+    };
+    Ok(Facts { partitions, largest: largest(&admin, &topic.name).await })
+}
+
+/// Makes a topic, and waits until the brokers know it; its partitions.
+async fn made(asking: &Arc<BaseProducer<Asking>>, admin: &AdminClient<Voice>, topic: &Topic) -> Result<i32> {
+    let replication = TopicReplication::Fixed(i32::from(topic.replication_factor));
+    let new = NewTopic::new(&topic.name, i32::from(topic.partitions), replication);
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    for answer in admin.create_topics([&new], &options).await.map_err(error)? {
+        match answer {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(undelivered(code)),
+        }
+    }
+    tracing::info!(topic = topic.name, partitions = topic.partitions, "topic made");
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(partitions) = known(asking, &topic.name).await? {
+            return Ok(partitions);
+        }
+        if tokio::time::Instant::now() > until {
+            return Err(Error::transient("the brokers do not know it yet"));
+        }
+        retry::wait(LOOK_EVERY).await;
+    }
+}
+
+/// The largest batch that a topic takes, where this login may know.
+async fn largest(admin: &AdminClient<Voice>, topic: &str) -> Option<usize> {
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let answer = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await.ok()?;
+    let described = answer.into_iter().next()?.ok()?;
+    described.get("max.message.bytes")?.value.as_ref()?.parse().ok()
+}
+
+/// A producer that only asks.
+#[derive(Default)]
+struct Asking(Voice);
+
+impl ClientContext for Asking {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.0.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(error, reason);
+    }
+}
+
+impl rdkafka::producer::ProducerContext for Asking {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &rdkafka::producer::DeliveryResult<'_>, (): ()) {}
+}
+
+/// Partitions of a topic, if it exists. All topics are asked for: a question for one would make brokers that may do so make it.
+async fn known(client: &Arc<BaseProducer<Asking>>, topic: &str) -> Result<Option<i32>> {
+    let (client, topic) = (Arc::clone(client), topic.to_owned());
+    blocking(move || {
+        let metadata: Metadata = client.client().fetch_metadata(None, PATIENCE).map_err(|error| {
+            // Why it failed comes as an event.
+            client.poll(Duration::ZERO);
+            client.context().0.explain(error)
+        })?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+        Ok(found.and_then(|found| i32::try_from(found.partitions().len()).ok()).filter(|count| *count > 0))
+    })
+    .await
+}

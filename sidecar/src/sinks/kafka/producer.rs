@@ -1,0 +1,265 @@
+//! The producer: counts what is on its way, and keeps the first failure.
+//!
+//! ```text
+//! send ──> librdkafka's queue (bounded) ──> broker ──acks=all──> delivery() counts down ──> settled()
+//! ```
+//!
+//! Idempotent: the broker takes each message once and in order, however often the client has to send it. What was not delivered fails
+//! the batch, and with it the stream, which then starts again from the confirmed position with a new producer.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use tokio::sync::Notify;
+
+use super::message::{Headers, Message, Place};
+use crate::config::plan::KafkaTarget;
+use crate::error::{Error, Kind, Result};
+use crate::kafka::{self, Facts, Voice};
+
+/// Memory for messages that wait for a broker.
+const QUEUE_KIB: &str = "16384";
+/// How long a message is tried before its batch fails.
+const MESSAGE_TIMEOUT_MS: &str = "30000";
+/// How long a message may wait for others to go with.
+const LINGER_MS: &str = "1";
+
+const MOST_HEADERS: usize = 5;
+
+/// A producer into one topic.
+pub(super) struct Producer {
+    inner: ThreadedProducer<Deliveries>,
+    topic: String,
+    dead_letters: Option<String>,
+    partitions: i32,
+}
+
+/// What is on its way.
+#[derive(Default)]
+struct Deliveries {
+    voice: Voice,
+    open: AtomicUsize,
+    /// Somebody waits for room in the queue.
+    crowded: AtomicBool,
+    failed: Mutex<Option<Error>>,
+    /// Too large for the topic, and kept for dead letters.
+    dead: Mutex<Vec<Dead>>,
+    keeps_dead: AtomicBool,
+    changed: Notify,
+}
+
+/// What is left of a message that no broker takes.
+struct Dead {
+    key: Vec<u8>,
+    headers: OwnedHeaders,
+    bytes: usize,
+    error: Error,
+}
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.voice.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.voice.error(error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let why = explained(&self.voice, error).context(place(message.topic(), message.key()));
+            self.refused(why, message);
+        }
+        let last = self.open.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last || self.crowded.swap(false, Ordering::AcqRel) {
+            self.changed.notify_one();
+        }
+    }
+}
+
+impl Deliveries {
+    /// A message was not taken.
+    fn refused(&self, why: Error, message: &BorrowedMessage<'_>) {
+        if why.kind() != Kind::Rejected || !self.keeps_dead.load(Ordering::Relaxed) {
+            return self.fail(why);
+        }
+        let dead = Dead {
+            key: message.key().unwrap_or_default().to_vec(),
+            headers: message.headers().map(|headers| headers.detach()).unwrap_or_default(),
+            bytes: message.payload_len(),
+            error: why,
+        };
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(dead);
+    }
+
+    fn fail(&self, error: Error) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+/// Why a message was not delivered. That its time was over says less than why nobody took it.
+fn explained(voice: &Voice, error: &KafkaError) -> Error {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::MessageTimedOut) => voice.explain(error.clone()),
+        Some(code) => kafka::undelivered(code),
+        None => kafka::error(error.clone()),
+    }
+}
+
+impl Producer {
+    /// Connects lazily: nothing is sent before the first message.
+    pub(super) fn new(target: &KafkaTarget, facts: Facts) -> Result<Self> {
+        let mut config = kafka::client(&target.cluster);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("compression.type", &target.compression)
+            .set("linger.ms", LINGER_MS)
+            .set("message.timeout.ms", MESSAGE_TIMEOUT_MS)
+            .set("queue.buffering.max.kbytes", QUEUE_KIB)
+            // CRC32 of the key, as other clients of this format have it; how large a message may be is the broker's to say.
+            .set("partitioner", "consistent_random")
+            .set("message.max.bytes", "1000000000")
+            .set("batch.size", batch_bytes(facts).to_string());
+        let inner = config.create_with_context(Deliveries::default()).map_err(kafka::error)?;
+        let topic = target.topic.name.clone();
+        Ok(Self { inner, topic, dead_letters: None, partitions: facts.partitions })
+    }
+
+    /// From here on what is too large goes to that topic, by key and position.
+    pub(super) fn dead_letters_to(&mut self, topic: &str) {
+        self.dead_letters = Some(topic.to_owned());
+        self.deliveries().keeps_dead.store(true, Ordering::Relaxed);
+    }
+
+    fn deliveries(&self) -> &Deliveries {
+        self.inner.context()
+    }
+
+    /// Sends a message, waiting while there is no room.
+    pub(super) async fn send(&self, message: &Message) -> Result<()> {
+        let partitions = match message.place {
+            Place::ByKey => vec![None],
+            Place::Everywhere => (0..self.partitions).map(Some).collect(),
+        };
+        for partition in partitions {
+            while !self.enqueue(message, partition)? {
+                self.room().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// False: the queue is full.
+    fn enqueue(&self, message: &Message, partition: Option<i32>) -> Result<bool> {
+        let record = BaseRecord::to(&self.topic).key(&message.key).payload(&message.value);
+        let record = BaseRecord { partition, ..record.headers(headers(&message.headers)) };
+        let deliveries = self.deliveries();
+        deliveries.open.fetch_add(1, Ordering::AcqRel);
+        let Err((error, _)) = self.inner.send(record) else { return Ok(true) };
+        deliveries.open.fetch_sub(1, Ordering::AcqRel);
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => Ok(false),
+            _ => Err(explained(&deliveries.voice, &error).context(self.place(&message.key))),
+        }
+    }
+
+    fn place(&self, key: &[u8]) -> String {
+        place(&self.topic, Some(key))
+    }
+
+    /// Waits until something was delivered.
+    async fn room(&self) -> Result<()> {
+        let deliveries = self.deliveries();
+        deliveries.crowded.store(true, Ordering::Release);
+        if deliveries.open.load(Ordering::Acquire) > 0 {
+            deliveries.changed.notified().await;
+        }
+        self.check()
+    }
+
+    /// Waits until everything was delivered, dead letters included.
+    pub(super) async fn settled(&self) -> Result<()> {
+        self.delivered().await?;
+        let dead =
+            std::mem::take(&mut *self.deliveries().dead.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(topic) = self.dead_letters.as_ref().filter(|_| !dead.is_empty()) else { return Ok(()) };
+        for letter in dead {
+            tracing::error!(
+                bytes = letter.bytes,
+                dead_letters = topic,
+                "{}: only its key and position are kept",
+                letter.error
+            );
+            let value = letter.text();
+            let record = BaseRecord::to(topic).key(&letter.key).payload(&value).headers(letter.headers);
+            self.deliveries().open.fetch_add(1, Ordering::AcqRel);
+            if let Err((error, _)) = self.inner.send(record) {
+                return Err(kafka::error(error).context(place(topic, Some(&letter.key))));
+            }
+        }
+        self.delivered().await
+    }
+
+    async fn delivered(&self) -> Result<()> {
+        while self.deliveries().open.load(Ordering::Acquire) > 0 {
+            self.deliveries().changed.notified().await;
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.deliveries().failed.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+    }
+}
+
+impl Dead {
+    /// Why there is no more of it.
+    fn text(&self) -> String {
+        serde_json::json!({ "error": self.error.to_string(), "bytes": self.bytes }).to_string()
+    }
+}
+
+/// The size of a batch, unpacked: the client fills batches by it, the broker counts what is left of them packed, with their frame.
+fn batch_bytes(facts: Facts) -> usize {
+    const MOST: usize = 1_000_000;
+    const FRAME: usize = 512;
+    facts.largest.map_or(MOST, |largest| largest.saturating_sub(FRAME).clamp(1, MOST))
+}
+
+/// Topic and key for a line of text.
+fn place(topic: &str, key: Option<&[u8]>) -> String {
+    const LONGEST: usize = 80;
+    let key = String::from_utf8_lossy(key.unwrap_or_default());
+    let key: String = key.chars().take(LONGEST).collect();
+    format!("topic {topic}, key {key}")
+}
+
+fn headers(headers: &Headers) -> OwnedHeaders {
+    let mut all = OwnedHeaders::new_with_capacity(MOST_HEADERS);
+    let mut add = |key: &str, value: &str| {
+        all = std::mem::take(&mut all).insert(Header { key, value: Some(value) });
+    };
+    if !headers.source.is_empty() {
+        add("source", &headers.source);
+    }
+    if !headers.table.is_empty() {
+        add("table", &headers.table);
+    }
+    add("lsn", &headers.lsn.to_string());
+    add("commit_lsn", &headers.commit_lsn.to_string());
+    match headers.ordinal {
+        Some(ordinal) => add("ordinal", &ordinal.to_string()),
+        None => add("snapshot", "true"),
+    }
+    all
+}
