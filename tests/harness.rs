@@ -1,9 +1,11 @@
 //! The support library itself: what the other tests take for granted.
 
 use std::fs;
+use std::net::TcpStream;
 
 use pgstream_tests::{
-    difference, sequences, wait_until, Auth, Database, Options, Server, Signal, Stop, LONG, SOON,
+    difference, sequences, wait_until, Auth, Broker, BrokerOptions, Database, Options, Server, Signal, Stop,
+    LONG, SOON,
 };
 
 #[test]
@@ -67,12 +69,15 @@ fn a_server_asks_for_what_it_is_told_to() {
     }
 }
 
-/// The promise in `support/run.rs`, kept by killing a process that has a server: this very test binary, once more.
+/// The promise in `support/run.rs`, kept by killing a process that has a server and a broker: this very test binary,
+/// once more.
 #[test]
 fn nothing_outlives_a_killed_process() {
     const INNER: &str = "PGSTREAM_TEST_KILLED";
     if std::env::var_os(INNER).is_some() {
         let server = Server::start("orphan", &Options::default());
+        let broker = Broker::start(&BrokerOptions::default());
+        println!("broker {}", broker.servers());
         println!("folder {}", server.socket().display());
         std::thread::park();
     }
@@ -82,17 +87,21 @@ fn nothing_outlives_a_killed_process() {
     let output = std::env::temp_dir().join(format!("pgstream-killed-{}", std::process::id()));
     let inner =
         pgstream_tests::Process::spawn(inner.stdout(fs::File::create(&output).expect("a file for output")));
-    let folder = wait_until("a server of the inner process", LONG, || {
+    let (broker, folder) = wait_until("the servers of the inner process", LONG, || {
         let said = fs::read_to_string(&output).ok()?;
-        let (_, line) = said.split_once("folder ")?;
-        line.contains('\n').then(|| std::path::PathBuf::from(line.lines().next().unwrap_or_default()))
+        let (_, said) = said.split_once("broker ")?;
+        let (broker, said) = said.split_once("\nfolder ")?;
+        let (folder, _) = said.split_once('\n')?;
+        Some((broker.to_owned(), std::path::PathBuf::from(folder)))
     });
+    TcpStream::connect(&broker).expect("a running broker");
     let _ = fs::remove_file(&output);
     let postmaster = fs::read_to_string(folder.join("data/postmaster.pid")).expect("a running postmaster");
     let postmaster = format!("/proc/{}", postmaster.lines().next().expect("its pid"));
     inner.signal(Signal::KILL);
-    wait_until("the orphan and its folder gone", SOON, || {
+    wait_until("the orphans and their folder gone", SOON, || {
         let alive = fs::read_to_string(format!("{postmaster}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+        let alive = alive || TcpStream::connect(&broker).is_ok();
         (!alive && !folder.exists()).then_some(())
     });
 }

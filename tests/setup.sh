@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes what tests, demo and benches need: system packages where they are missing, a private copy of the
-# installed PostgreSQL 15, the sidecar, and the extension inside that copy. Run again, it only does what changed.
+# installed PostgreSQL 15, Kafka, the sidecar, and the extension inside that copy. Run again, it only does what
+# changed.
 #
 # Nothing of the machine's own database servers is touched: no cluster is created, started, stopped or configured.
 #
@@ -32,6 +33,8 @@ missing_packages() {
     type openssl >/dev/null 2>&1 || echo openssl
     [ -f /usr/include/openssl/ssl.h ] || echo libssl-dev
     [ -f /usr/include/zlib.h ] || echo zlib1g-dev
+    type mvn >/dev/null 2>&1 || echo maven
+    type java >/dev/null 2>&1 || echo default-jre-headless
 }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -87,6 +90,43 @@ make_work_directory() {
     flock 9
 }
 
+# --- Kafka ------------------------------------------------------------------------------------------------------
+
+kafka=3.9.1
+
+dependency() {
+    echo "<dependency><groupId>$1</groupId><artifactId>$2</artifactId><version>$3</version></dependency>"
+}
+
+# Its jars, with all they need; no more than those is needed to run a broker. They come into place whole. Without
+# them everything but the tests of Kafka runs.
+fetch_kafka() {
+    [ -f "$work/kafka/lib/kafka_2.13-$kafka.jar" ] && return
+    say "fetching Kafka $kafka"
+    rm -rf "$work/kafka.new"
+    mkdir "$work/kafka.new"
+    cat >"$work/kafka.new/pom.xml" <<POM
+<project>
+    <modelVersion>4.0.0</modelVersion>
+    <groupId>pgstream</groupId>
+    <artifactId>tests</artifactId>
+    <version>1</version>
+    <dependencies>
+        $(dependency org.apache.kafka kafka_2.13 "$kafka")
+        $(dependency org.apache.kafka kafka-tools "$kafka")
+        $(dependency org.slf4j slf4j-reload4j 1.7.36)
+    </dependencies>
+</project>
+POM
+    if mvn -q -B -f "$work/kafka.new/pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory=lib >&2; then
+        rm -rf "$work/kafka"
+        mv "$work/kafka.new" "$work/kafka"
+    else
+        say "Kafka cannot be fetched; tests that need it will fail"
+    fi
+}
+
 # --- ours -------------------------------------------------------------------------------------------------------
 
 build_sidecar() {
@@ -119,9 +159,11 @@ mapfile -t missing < <(missing_packages)
 
 make_work_directory
 copy_server
+fetch_kafka
 bin_dir=$work/server$("$pg_config" --bindir)
 build_sidecar
 build_extension
 echo "bin_dir=$bin_dir"
 echo "pgstream=$PGSTREAM_BIN"
+echo "kafka=$work/kafka/lib"
 echo "runs=$work/runs"

@@ -15,6 +15,7 @@
 
 mod compare;
 mod database;
+mod kafka;
 mod run;
 mod server;
 mod sidecar;
@@ -22,6 +23,7 @@ mod wait;
 
 pub use compare::{assert_same, difference, row_sums, schema, sequences};
 pub use database::{Database, Session};
+pub use kafka::{Broker, BrokerOptions, Message};
 pub use run::{home, Home, Process};
 pub use rustix::process::Signal;
 pub use server::{Auth, Options, Server, Stop};

@@ -20,13 +20,12 @@ use rustix::process::{kill_process, Pid, Signal};
 
 use crate::wait_until;
 
-/// SIGQUIT ends a PostgreSQL server without a checkpoint and anything else here as well; who does not listen is
-/// killed. `PGSTREAM_TEST_KEEP` leaves the folder with its logs behind.
+/// A process is ended by the signal its file names; who does not listen is killed. `PGSTREAM_TEST_KEEP` leaves the folder with its logs behind.
 const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 cat >/dev/null
 cd "$1/pids" || exit
-for pid in *; do kill -QUIT "$pid"; done
+for pid in *; do kill -"$(cat "$pid")" "$pid"; done
 for turn in $(seq 100); do
     for pid in *; do kill -0 "$pid" || rm -f "$pid"; done
     [ -z "$(ls)" ] && break
@@ -43,6 +42,8 @@ pub struct Home {
     pub bin_dir: PathBuf,
     /// The sidecar under test.
     pub pgstream: PathBuf,
+    /// Kafka's jars.
+    pub kafka: PathBuf,
     /// Everything this process makes lies here and goes with it.
     pub folder: PathBuf,
     _watchdog: Child,
@@ -74,7 +75,13 @@ fn set_up() -> Home {
         .process_group(0)
         .spawn()
         .expect("start the watchdog");
-    Home { bin_dir: value("bin_dir"), pgstream: value("pgstream"), folder, _watchdog: watchdog }
+    Home {
+        bin_dir: value("bin_dir"),
+        pgstream: value("pgstream"),
+        kafka: value("kafka"),
+        folder,
+        _watchdog: watchdog,
+    }
 }
 
 /// A child that ends with this value, or with this process.
@@ -84,15 +91,25 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` in a process group of its own, so that Ctrl-C reaches it only through us.
+    /// Starts `command` in a process group of its own, so that Ctrl-C reaches it only through us. SIGQUIT is to end
+    /// it after us: a PostgreSQL server does that without a checkpoint, and nearly everything else as well.
     pub fn spawn(command: &mut Command) -> Process {
+        Process::spawn_ended_by(command, "QUIT")
+    }
+
+    /// The same for what takes SIGQUIT as a question, as a Java machine does: nothing but SIGKILL is to end it.
+    pub fn spawn_java(command: &mut Command) -> Process {
+        Process::spawn_ended_by(command, "KILL")
+    }
+
+    fn spawn_ended_by(command: &mut Command, signal: &str) -> Process {
         let program = command.get_program().to_owned();
         let child = command
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("start {}: {error}", program.to_string_lossy()));
         let pid = Pid::from_child(&child);
-        fs::write(pid_file(pid), "").expect("note a pid");
+        fs::write(pid_file(pid), signal).expect("note a pid");
         Process { pid, child: Mutex::new(child) }
     }
 

@@ -308,7 +308,7 @@ pub(crate) fn run_checked(command: &mut Command) -> Output {
 }
 
 /// Free a moment ago; a server that finds it taken says so in its log.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("ask for a free port");
     listener.local_addr().expect("see the port").port()
 }
