@@ -2,6 +2,7 @@
 
 mod ddl;
 mod kafka;
+mod kafka_broker;
 mod records;
 mod resume;
 mod rows;

@@ -20,7 +20,8 @@ use rustix::process::{kill_process, Pid, Signal};
 
 use crate::wait_until;
 
-/// A process is ended by the signal its file names; who does not listen is killed. `PGSTREAM_TEST_KEEP` leaves the folder with its logs behind.
+/// A process is ended by the signal its file names; who does not listen is killed. `PGSTREAM_TEST_KEEP`
+/// leaves the folder with its logs behind.
 const WATCHDOG: &str = r#"
 trap '' INT TERM HUP
 cat >/dev/null

@@ -171,16 +171,6 @@ fn what_this_build_does_not_have_is_said_in_a_line() {
     let source = ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE);
     for (variable, value, line) in [
         (
-            "PGSTREAM_KAFKA_WRITER_SERVERS",
-            "k:9092",
-            "this build does not have Kafka as a target: use postgres or stdout",
-        ),
-        (
-            "PGSTREAM_KAFKA_SERVERS",
-            "k:9092",
-            "this build does not have Kafka as a target: use postgres or stdout",
-        ),
-        (
             "PGSTREAM_TRANSFORMER_RULES_FILE",
             "x.yaml",
             "this build does not have transformers: leave the transformation rules out",
@@ -188,7 +178,7 @@ fn what_this_build_does_not_have_is_said_in_a_line() {
         (
             "PGSTREAM_WEBHOOK_SUBSCRIPTION_STORE_URL",
             TARGET,
-            "this build does not have webhooks as a target: use postgres or stdout",
+            "this build does not have webhooks as a target: use postgres, kafka or stdout",
         ),
     ] {
         assert_eq!(problems(&from_env(&[source, (variable, value)])), [line], "{variable}");
@@ -196,6 +186,17 @@ fn what_this_build_does_not_have_is_said_in_a_line() {
     let kafka =
         from_env(&[("PGSTREAM_KAFKA_SERVERS", "k:9092"), ("PGSTREAM_POSTGRES_WRITER_TARGET_URL", TARGET)]);
     assert_eq!(problems(&kafka), ["this build does not have Kafka as a source: use postgres"]);
+}
+
+#[test]
+fn a_topic_by_either_name_of_its_brokers() {
+    let source = ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE);
+    for servers in ["PGSTREAM_KAFKA_WRITER_SERVERS", "PGSTREAM_KAFKA_SERVERS"] {
+        let plan = from_env(&[source, (servers, "k1:9092 k2:9092")]).plan().expect("a plan");
+        let Target::Kafka(target) = plan.target else { panic!("{:?}", plan.target) };
+        assert_eq!(target.cluster.servers, ["k1:9092", "k2:9092"]);
+        assert_eq!((target.topic.name.as_str(), target.topic.auto_create), ("pgstream", false));
+    }
 }
 
 fn mode(pairs: &[(&str, &str)]) -> (Mode, Vec<String>) {
