@@ -171,6 +171,29 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send
     run::joined(tokio::task::spawn_blocking(work).await)?
 }
 
+/// The partitions of a topic; `None` = there is none of that name.
+///
+/// # Errors
+/// Transient when no broker answers; fatal for a login that is refused.
+pub async fn partitions(cluster: &KafkaCluster, topic: &str) -> Result<Option<i32>> {
+    known(&asking(cluster)?, topic).await.map_err(|error| error.context(cluster.servers.join(",")))
+}
+
+/// What the cluster calls itself.
+///
+/// # Errors
+/// As [`partitions`].
+pub async fn cluster_id(cluster: &KafkaCluster) -> Result<String> {
+    let (asking, brokers) = (asking(cluster)?, cluster.servers.join(","));
+    known(&asking, "").await.map_err(|error| error.context(&brokers))?;
+    let id = blocking(move || Ok(asking.client().fetch_cluster_id(PATIENCE))).await?;
+    id.ok_or_else(|| Error::transient(format!("{brokers}: the brokers do not name their cluster")))
+}
+
+fn asking(cluster: &KafkaCluster) -> Result<Arc<BaseProducer<Asking>>> {
+    client(cluster).create_with_context(Asking::default()).map(Arc::new).map_err(error)
+}
+
 /// What the brokers say of a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -185,9 +208,7 @@ pub struct Facts {
 /// # Errors
 /// Transient when no broker answers; fatal when the topic is not there, or must not be made.
 pub async fn topic(cluster: &KafkaCluster, topic: &Topic) -> Result<Facts> {
-    let asking: BaseProducer<Asking> =
-        client(cluster).create_with_context(Asking::default()).map_err(error)?;
-    let asking = Arc::new(asking);
+    let asking = asking(cluster)?;
     let admin: AdminClient<Voice> = client(cluster).create_with_context(Voice::default()).map_err(error)?;
     let brokers = cluster.servers.join(",");
     let partitions = match known(&asking, &topic.name).await.map_err(|error| error.context(&brokers))? {

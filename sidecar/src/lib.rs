@@ -24,3 +24,4 @@ pub mod sinks;
 pub mod snapshot;
 pub mod source;
 pub mod telemetry;
+pub mod topic;

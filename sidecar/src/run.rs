@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_postgres::Client;
 
-use crate::config::plan::{BatchLimits, Mode, Plan, Target};
+use crate::config::plan::{Backoff, BatchLimits, Mode, Plan, Target};
 use crate::delivery::Delivery;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Lsn};
@@ -100,6 +100,22 @@ impl<T> Drop for Tasks<T> {
 pub async fn run(plan: Plan, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     let plan = Arc::new(plan);
     let filter = Filter::new(&plan.filter)?;
+    let mut copied = (plan.mode == Mode::Replication).then(Seen::default);
+    until_stopped(plan.retry, stop, async |stopped, attempts| {
+        stream(&plan, &filter, &mut copied, stopped, attempts).await
+    })
+    .await
+}
+
+/// Does it once, and again after errors that pass, until `stop` completes. `once` sees by the receiver that it is to end.
+///
+/// # Errors
+/// Fatal or rejected ones at once; transient ones when they do not pass (see [`Attempts`]).
+pub(crate) async fn until_stopped(
+    retry: Backoff,
+    stop: impl Future<Output = ()> + Send + 'static,
+    mut once: impl AsyncFnMut(watch::Receiver<bool>, &mut Attempts) -> Result<()>,
+) -> Result<()> {
     let (stopper, stopped) = watch::channel(false);
     background(async move {
         stop.await;
@@ -107,10 +123,9 @@ pub async fn run(plan: Plan, stop: impl Future<Output = ()> + Send + 'static) ->
         let _ = stopper.send(true);
         std::future::pending::<()>().await;
     });
-    let mut attempts = Attempts::new(plan.retry);
-    let mut copied = (plan.mode == Mode::Replication).then(Seen::default);
+    let mut attempts = Attempts::new(retry);
     loop {
-        let error = match stream(&plan, &filter, &mut copied, stopped.clone(), &mut attempts).await {
+        let error = match once(stopped.clone(), &mut attempts).await {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == Kind::Stopped => return Ok(()),
             Err(error) => error,

@@ -3,6 +3,7 @@
 mod ddl;
 mod kafka;
 mod kafka_broker;
+mod kafka_reader;
 mod records;
 mod resume;
 mod rows;

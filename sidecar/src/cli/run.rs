@@ -1,5 +1,8 @@
 //! `pgstream run`: streams until it is told to stop.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use clap::Args;
 use tokio::sync::oneshot;
 
@@ -7,7 +10,7 @@ use super::side::{side, SOURCES, TARGETS};
 use super::signals::Signals;
 use super::snapshot::{DUMP_FILE, RESET};
 use super::{given, init, output, snapshot, Failure, Global};
-use crate::config::plan::Mode;
+use crate::config::plan::{Mode, Work};
 use crate::config::resolve::Setup;
 use crate::config::{Chosen, Flag, Problems};
 use crate::error::{Error, Kind};
@@ -19,18 +22,20 @@ Examples:
   pgstream run -c pg2pg.env
   pgstream run --source postgres --source-url postgres://postgres@localhost:5432/app \\
                --target postgres --target-url postgres://postgres@localhost:7654/app
+  pgstream run --source postgres --source-url postgres://postgres@localhost:5432/app \\
+               --target kafka --target-url localhost:9092
   pgstream run --source postgres --source-url postgres://postgres@localhost:5432/app | jq")]
 pub(super) struct Arguments {
-    /// Kind of source: postgres
+    /// Kind of source: postgres, kafka
     #[arg(long, value_name = "KIND")]
     source: Option<String>,
-    /// URL of the source
+    /// URL of the source; brokers of Kafka: host:port, separated by commas
     #[arg(long, alias = "postgres-url", alias = "pgurl", value_name = "URL")]
     source_url: Option<String>,
-    /// Kind of target: postgres, stdout
+    /// Kind of target: postgres, kafka, stdout
     #[arg(long, value_name = "KIND")]
     target: Option<String>,
-    /// URL of the target
+    /// URL of the target; brokers of Kafka: host:port, separated by commas
     #[arg(long, value_name = "URL")]
     target_url: Option<String>,
     /// Replication slot; by default `pgstream_<dbname>_slot`, or the only one `init` made
@@ -87,8 +92,8 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
     let mut problems = Vec::new();
     let (chosen, flags) = arguments.flags(&mut problems);
     let settings = global.settings(chosen, flags);
-    let mut plan = match settings.plan() {
-        Ok(plan) if problems.is_empty() => plan,
+    let work = match settings.work() {
+        Ok(work) if problems.is_empty() => work,
         Ok(_) => return Err(Problems(problems).into()),
         Err(Problems(others)) => {
             problems.extend(others);
@@ -98,6 +103,12 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
     for warning in settings.missing() {
         output::warning(warning);
     }
+    let mut plan = match work {
+        Work::Database(plan) => *plan,
+        Work::Topic(plan) => {
+            return until_signal(Signals::install()?, |stop| crate::topic::run(*plan, stop)).await
+        }
+    };
     if plan.mode == Mode::Snapshot {
         return snapshot::copy(&plan).await;
     }
@@ -106,18 +117,26 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
         plan.resnapshot = true;
         plan.source.slot = Some(crate::snapshot::again::forget(&plan).await?);
     }
-    let mut signals = Signals::install()?;
+    let signals = Signals::install()?;
     if arguments.init || arguments.resnapshot {
         let setup = Setup { slot: plan.source.slot.clone(), ..settings.setup()? };
         init::prepare(&setup, &init::Options::default()).await?;
     }
+    until_signal(signals, |stop| crate::run::run(plan, stop)).await
+}
+
+/// Runs a pipeline that ends when `stop` does: by a signal in order, by a second one at once.
+async fn until_signal<F: Future<Output = crate::error::Result<()>>>(
+    mut signals: Signals,
+    run: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> F,
+) -> Result<(), Failure> {
     let (stop, stopped) = oneshot::channel::<()>();
-    let mut pipeline = Box::pin(crate::run::run(plan, async move {
+    let mut pipeline = Box::pin(run(Box::pin(async move {
         // A sender that just goes is no request: then the pipeline has ended by itself.
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
         }
-    }));
+    })));
     tokio::select! {
         result = &mut pipeline => return finish(result),
         () = signals.next() => {}

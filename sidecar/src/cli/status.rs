@@ -137,7 +137,7 @@ async fn look(settings: &Settings) -> Result<(Report, Option<Error>)> {
 }
 
 fn config(settings: &Settings) -> Verdict {
-    let Problems(mut problems) = settings.plan().err().unwrap_or(Problems(Vec::new()));
+    let Problems(mut problems) = settings.work().err().unwrap_or(Problems(Vec::new()));
     // These have a section of their own.
     problems.retain(|problem| problem != NO_TRANSFORMERS);
     Verdict { valid: problems.is_empty(), errors: (!problems.is_empty()).then_some(problems) }

@@ -26,6 +26,50 @@ pub struct Plan {
     pub grace: Duration,
 }
 
+/// Where a `run` reads.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// From a database.
+    Database(Box<Plan>),
+    /// From a topic.
+    Topic(Box<TopicPlan>),
+}
+
+/// A `run` from a topic.
+#[derive(Debug, Clone)]
+pub struct TopicPlan {
+    /// The topic and our group.
+    pub source: KafkaSource,
+    /// The target.
+    pub target: Target,
+    /// Which tables.
+    pub filter: Filter,
+    /// How a lost connection is taken up again.
+    pub retry: Backoff,
+}
+
+/// A topic that is read by a consumer group.
+#[derive(Debug, Clone)]
+pub struct KafkaSource {
+    /// How to reach the cluster.
+    pub cluster: KafkaCluster,
+    /// The topic's name.
+    pub topic: String,
+    /// The consumer group's id.
+    pub group: String,
+    /// Where a new group begins.
+    pub start: StartOffset,
+}
+
+/// Where a consumer group begins that has read nothing yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartOffset {
+    /// With the oldest message.
+    Earliest,
+    /// With what comes from now on.
+    Latest,
+}
+
 /// What a `run` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

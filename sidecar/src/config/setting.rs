@@ -82,8 +82,6 @@ pub enum Scope {
 /// What this build does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Feature {
-    /// Kafka, either side.
-    Kafka,
     /// OpenSearch and Elasticsearch.
     Search,
     /// Webhooks.
@@ -96,7 +94,6 @@ impl Feature {
     /// As the reader knows it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Kafka => "Kafka",
             Self::Search => "OpenSearch and Elasticsearch",
             Self::Webhooks => "webhooks",
             Self::Transformers => "transformers",

@@ -1,6 +1,6 @@
 //! The one table of settings. Files, variables, checks and `docs/configuration.md` are all read off it.
 
-use super::setting::Feature::{Kafka, Search, Transformers, Webhooks};
+use super::setting::Feature::{Search, Transformers, Webhooks};
 use super::setting::Kind::{
     Bool, BoolOrAuto, Choice, Count, List, Millis, PostgresUrl, Presence, Ratio, Seconds, Size, Text, Tree,
     Url,
@@ -29,6 +29,8 @@ const OWN_QUEUE: Scope = NoEffect("memory is bounded by the size of a batch");
 const ONE_WAY: Scope = NoEffect("the fastest safe way to write is chosen by what a batch holds");
 const NO_LENIENCY: Scope = Refused("going on after a failed write");
 const OBJECT_TYPES: Scope = Refused("choosing schema changes by object type");
+const OWN_COMMITS: Scope =
+    NoEffect("offsets are committed every second; one that fails is committed with the next");
 const IDS: Scope = NoEffect("stable ids are part of every event");
 
 /// Every setting there is.
@@ -97,21 +99,24 @@ pub static SETTINGS: &[Setting] = &[
     set("source.postgres.snapshot.schema.pgdump_pgrestore.exclude_object_types", &["POSTGRES_SNAPSHOT_EXCLUDE_OBJECT_TYPES"], List, Used, "", "No objects of these types."),
 
     // ---- source: Kafka
-    set("source.kafka.servers", &["KAFKA_READER_SERVERS", "KAFKA_SERVERS"], List, Of(Kafka), "", "Brokers."),
-    set("source.kafka.topic.name", &["KAFKA_TOPIC_NAME"], Text, Of(Kafka), "", "Topic."),
-    set("source.kafka.consumer_group.id", &["KAFKA_READER_CONSUMER_GROUP_ID"], Text, Of(Kafka), "", "Consumer group."),
-    set("source.kafka.consumer_group.start_offset", &["KAFKA_READER_CONSUMER_GROUP_START_OFFSET"], Choice(&["earliest", "latest"]), Of(Kafka), "", "Where a new group starts."),
-    set("source.kafka.tls.enabled", &["KAFKA_TLS_ENABLED"], Bool, Of(Kafka), "", "Use TLS."),
-    set("source.kafka.tls.ca_cert", &["KAFKA_TLS_CA_CERT_FILE"], Text, Of(Kafka), "", "Certificate authority."),
-    set("source.kafka.tls.client_cert", &["KAFKA_TLS_CLIENT_CERT_FILE"], Text, Of(Kafka), "", "Client certificate."),
-    set("source.kafka.tls.client_key", &["KAFKA_TLS_CLIENT_KEY_FILE"], Text, Of(Kafka), "", "Its key."),
-    set("source.kafka.backoff.exponential.initial_interval", &["KAFKA_COMMIT_EXP_BACKOFF_INITIAL_INTERVAL", "KAFKA_COMMIT_BACKOFF_INITIAL_INTERVAL"], Millis, Of(Kafka), "", "First wait."),
-    set("source.kafka.backoff.exponential.max_interval", &["KAFKA_COMMIT_EXP_BACKOFF_MAX_INTERVAL", "KAFKA_COMMIT_BACKOFF_MAX_INTERVAL"], Millis, Of(Kafka), "", "Longest wait."),
-    set("source.kafka.backoff.exponential.max_retries", &["KAFKA_COMMIT_EXP_BACKOFF_MAX_RETRIES"], Count, Of(Kafka), "", "Attempts."),
-    set("source.kafka.backoff.exponential.max_elapsed_time", &["KAFKA_COMMIT_EXP_BACKOFF_MAX_ELAPSED_TIME"], Millis, Of(Kafka), "", "Bound of all attempts."),
-    set("source.kafka.backoff.constant.interval", &["KAFKA_COMMIT_BACKOFF_INTERVAL"], Millis, Of(Kafka), "", "Fixed wait."),
-    set("source.kafka.backoff.constant.max_retries", &["KAFKA_COMMIT_BACKOFF_MAX_RETRIES"], Count, Of(Kafka), "", "Attempts."),
-    set("source.kafka.backoff.disable_retries", &["KAFKA_COMMIT_DISABLE_RETRIES"], Bool, Of(Kafka), "", "No new attempts."),
+    set("source.kafka.servers", &["KAFKA_READER_SERVERS", "KAFKA_SERVERS"], List, Used, "", "Brokers to begin with: `host:port`."),
+    set("source.kafka.topic.name", &["KAFKA_TOPIC_NAME"], Text, Used, "pgstream", "The topic. One that is not there yet is waited for."),
+    set("source.kafka.consumer_group.id", &["KAFKA_READER_CONSUMER_GROUP_ID"], Text, Used, "pgstream-consumer-group", "The consumer group: one for each target."),
+    set("source.kafka.consumer_group.start_offset", &["KAFKA_READER_CONSUMER_GROUP_START_OFFSET"], Choice(&["earliest", "latest"]), Used, "earliest", "Where a new group starts."),
+    set("source.kafka.tls.enabled", &["KAFKA_TLS_ENABLED"], Bool, Used, "false", "Use TLS; the brokers' names are verified. A certificate below turns it on as well."),
+    set("source.kafka.tls.ca_cert", &["KAFKA_TLS_CA_CERT_FILE"], Text, Used, "the system's", "File of the certificate authorities, PEM."),
+    set("source.kafka.tls.client_cert", &["KAFKA_TLS_CLIENT_CERT_FILE"], Text, Used, "", "File of our certificate, PEM."),
+    set("source.kafka.tls.client_key", &["KAFKA_TLS_CLIENT_KEY_FILE"], Text, Used, "", "File of its key, PEM."),
+    set("source.kafka.sasl.mechanism", &["KAFKA_SASL_MECHANISM"], Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]), Used, "SCRAM-SHA-512 when a user is given", "How we log in."),
+    set("source.kafka.sasl.username", &["KAFKA_SASL_USERNAME"], Text, Used, "", "The user."),
+    set("source.kafka.sasl.password", &["KAFKA_SASL_PASSWORD"], Text, Used, "", "The user's password."),
+    set("source.kafka.backoff.exponential.initial_interval", &["KAFKA_COMMIT_EXP_BACKOFF_INITIAL_INTERVAL", "KAFKA_COMMIT_BACKOFF_INITIAL_INTERVAL"], Millis, OWN_COMMITS, "", "First wait after a failed commit."),
+    set("source.kafka.backoff.exponential.max_interval", &["KAFKA_COMMIT_EXP_BACKOFF_MAX_INTERVAL", "KAFKA_COMMIT_BACKOFF_MAX_INTERVAL"], Millis, OWN_COMMITS, "", "Longest wait."),
+    set("source.kafka.backoff.exponential.max_retries", &["KAFKA_COMMIT_EXP_BACKOFF_MAX_RETRIES"], Count, OWN_COMMITS, "", "Attempts."),
+    set("source.kafka.backoff.exponential.max_elapsed_time", &["KAFKA_COMMIT_EXP_BACKOFF_MAX_ELAPSED_TIME"], Millis, OWN_COMMITS, "", "Bound of all attempts."),
+    set("source.kafka.backoff.constant.interval", &["KAFKA_COMMIT_BACKOFF_INTERVAL"], Millis, OWN_COMMITS, "", "Fixed wait."),
+    set("source.kafka.backoff.constant.max_retries", &["KAFKA_COMMIT_BACKOFF_MAX_RETRIES"], Count, OWN_COMMITS, "", "Attempts."),
+    set("source.kafka.backoff.disable_retries", &["KAFKA_COMMIT_DISABLE_RETRIES"], Bool, OWN_COMMITS, "", "No new attempts."),
 
     // ---- target: standard output
     flag("--target stdout", set("target.stdout", &["STDOUT_WRITER_ENABLED"], Presence, Used, "true when there is no other target", "One line of JSON per event on standard output.")),

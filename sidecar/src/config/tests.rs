@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::plan::Mode;
-use super::plan::{DisableTriggers, OnConflict, Target};
+use super::plan::{DisableTriggers, KafkaSource, OnConflict, StartOffset, Target, Work};
 use super::*;
 
 const SOURCE: &str = "postgres://postgres:hunter2@localhost:5432?sslmode=disable";
@@ -183,9 +183,21 @@ fn what_this_build_does_not_have_is_said_in_a_line() {
     ] {
         assert_eq!(problems(&from_env(&[source, (variable, value)])), [line], "{variable}");
     }
-    let kafka =
-        from_env(&[("PGSTREAM_KAFKA_SERVERS", "k:9092"), ("PGSTREAM_POSTGRES_WRITER_TARGET_URL", TARGET)]);
-    assert_eq!(problems(&kafka), ["this build does not have Kafka as a source: use postgres"]);
+}
+
+#[test]
+fn a_topic_is_a_source_of_run_alone() {
+    let settings = from_env(&[
+        ("PGSTREAM_KAFKA_SERVERS", "k:9092"),
+        ("PGSTREAM_POSTGRES_WRITER_TARGET_URL", TARGET),
+        ("PGSTREAM_KAFKA_READER_CONSUMER_GROUP_START_OFFSET", "latest"),
+    ]);
+    let Ok(Work::Topic(plan)) = settings.work() else { panic!("{:?}", settings.work()) };
+    let KafkaSource { cluster, topic, group, start } = plan.source;
+    assert_eq!((cluster.servers, topic.as_str()), (vec!["k:9092".to_owned()], "pgstream"));
+    assert_eq!((group.as_str(), start), ("pgstream-consumer-group", StartOffset::Latest));
+    assert!(matches!(plan.target, Target::Postgres(_)));
+    assert_eq!(problems(&settings), ["only `run` reads a topic: use postgres as source"]);
 }
 
 #[test]

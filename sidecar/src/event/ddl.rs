@@ -1,6 +1,6 @@
 //! A schema change, made from one row of `pgstream.ddl_log`.
 
-use serde_json::Value as Json;
+use serde_json::{json, Value as Json};
 
 use super::Lsn;
 
@@ -90,5 +90,107 @@ impl Ddl {
             .map(|object| object.schema.as_str())
             .find(|schema| !schema.is_empty())
             .unwrap_or("")
+    }
+}
+
+/// Settings from their JSON object.
+pub fn settings(json: &Json) -> Vec<(String, String)> {
+    let settings = json.as_object().into_iter().flatten();
+    settings.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+impl Ddl {
+    /// The content of its message: `docs/event-format.md`.
+    pub fn content(&self) -> Json {
+        let tables = || self.tables.as_array().into_iter().flatten();
+        let object = |object: &DdlObject| {
+            let mut json = object.to_json();
+            let table = tables().find(|table| oid(table) == Some(object.oid));
+            if let (Some(table), "table") = (table, object.kind.as_str()) {
+                json["columns"] = table["columns"].clone();
+                json["primary_key_columns"] = table["primary_key_columns"].clone();
+            }
+            json
+        };
+        let settings: serde_json::Map<_, _> =
+            self.settings.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        json!({
+            "ddl": self.sql, "exact": self.exact, "schema_name": self.schema_name(), "command_tag": self.command_tag,
+            "objects": self.objects.iter().map(object).collect::<Vec<_>>(),
+            "id": self.id, "depth": self.depth, "role": self.role, "search_path": self.search_path, "settings": settings,
+            "rewrite": self.rewrite, "tables": self.tables,
+        })
+    }
+
+    /// The command of a message's content. What it lacks is empty.
+    pub fn from_content(lsn: Lsn, content: &Json) -> Self {
+        let text = |key: &str| content[key].as_str().unwrap_or_default().to_owned();
+        let flag = |key: &str| content[key].as_bool().unwrap_or(false);
+        Self {
+            lsn,
+            id: content["id"].as_i64().unwrap_or(0),
+            command_tag: text("command_tag"),
+            sql: content["ddl"].as_str().map(str::to_owned),
+            exact: flag("exact"),
+            depth: content["depth"].as_i64().and_then(|depth| depth.try_into().ok()).unwrap_or(0),
+            role: text("role"),
+            search_path: text("search_path"),
+            settings: settings(&content["settings"]),
+            objects: content["objects"].as_array().into_iter().flatten().map(DdlObject::of).collect(),
+            tables: content["tables"].clone(),
+            rewrite: flag("rewrite"),
+            error: None,
+            partial: false,
+        }
+    }
+}
+
+/// The `oid` of a JSON object, text or number.
+fn oid(json: &Json) -> Option<u32> {
+    match json.get("oid")? {
+        Json::String(text) => text.parse().ok(),
+        number => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+    }
+}
+
+impl DdlObject {
+    /// From `ddl_log.objects`, or the content of a message.
+    pub fn of(json: &Json) -> Self {
+        let text = |key: &str| json.get(key).and_then(Json::as_str).map(str::to_owned);
+        let flag = |key: &str| json.get(key).and_then(Json::as_bool).unwrap_or(false);
+        Self {
+            kind: text("type").unwrap_or_default(),
+            identity: text("identity").unwrap_or_default(),
+            schema: text("schema").unwrap_or_default(),
+            name: text("name"),
+            oid: oid(json).unwrap_or(0),
+            pgstream_id: text("pgstream_id"),
+            dropped: flag("dropped"),
+            original: flag("original"),
+            definition: text("definition"),
+            owner: text("owner"),
+        }
+    }
+
+    fn to_json(&self) -> Json {
+        let mut json = json!({
+            "type": self.kind, "identity": self.identity, "schema": self.schema, "oid": self.oid.to_string(),
+        });
+        for (key, value) in [
+            ("pgstream_id", &self.pgstream_id),
+            ("name", &self.name),
+            ("definition", &self.definition),
+            ("owner", &self.owner),
+        ] {
+            if let Some(value) = value {
+                json[key] = json!(value);
+            }
+        }
+        for (key, on) in [("dropped", self.dropped), ("original", self.original)] {
+            if on {
+                json[key] = json!(true);
+            }
+        }
+        json
     }
 }

@@ -4,10 +4,8 @@
 //! infinities (which JSON lacks) are strings, booleans and NULL are JSON's own, bytea is hex without `\x`, everything else is a string in
 //! PostgreSQL's text form. A TOASTed value that did not change is absent.
 
-use serde_json::json;
-
 use super::{
-    type_name, Change, Ddl, Event, Lsn, OldRow, Relation, RowChange, Timestamp, Transaction, Tuple, Value,
+    type_name, Change, Event, Lsn, OldRow, Relation, RowChange, Timestamp, Transaction, Tuple, Value,
 };
 
 const BYTEA: u32 = 17;
@@ -36,7 +34,7 @@ impl Encoder {
                     out.push(b'\n');
                 }
             }
-            Event::Ddl(ddl) => self.message(ddl.lsn, "pgstream.ddl", &content(ddl), out),
+            Event::Ddl(ddl) => self.message(ddl.lsn, "pgstream.ddl", &ddl.content().to_string(), out),
             Event::Message(message) => {
                 self.message(message.lsn, &message.prefix, &String::from_utf8_lossy(&message.content), out);
             }
@@ -86,38 +84,6 @@ impl Encoder {
         out.extend_from_slice(NO_METADATA.as_bytes());
         out.push(b'\n');
     }
-}
-
-/// The content of a DDL message: the payload as JSON text.
-fn content(ddl: &Ddl) -> String {
-    let objects: Vec<_> = ddl
-        .objects
-        .iter()
-        .map(|object| {
-            let mut json = json!({
-                "type": object.kind, "identity": object.identity, "schema": object.schema, "oid": object.oid.to_string(),
-            });
-            if let Some(id) = &object.pgstream_id {
-                json["pgstream_id"] = json!(id);
-            }
-            if object.dropped {
-                json["dropped"] = json!(true);
-            }
-            let table = ddl.tables.as_array().into_iter().flatten().find(|table| {
-                table.get("oid").and_then(|oid| oid.as_str().map_or_else(|| oid.as_u64(), |text| text.parse().ok()))
-                    == Some(u64::from(object.oid))
-            });
-            if let (Some(table), "table") = (table, object.kind.as_str()) {
-                json["columns"] = table["columns"].clone();
-                json["primary_key_columns"] = table["primary_key_columns"].clone();
-            }
-            json
-        })
-        .collect();
-    json!({
-        "ddl": ddl.sql, "exact": ddl.exact, "schema_name": ddl.schema_name(), "command_tag": ddl.command_tag, "objects": objects,
-    })
-    .to_string()
 }
 
 fn write_columns(relation: &Relation, row: Option<&Tuple>, out: &mut Vec<u8>) {

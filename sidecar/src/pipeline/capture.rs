@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
+use crate::event::ddl::settings;
 use crate::event::{Change, Ddl, DdlObject, Event, Lsn, Relation, RowChange, Tuple, Value};
 
 /// A version of a schema, as the stream tells of it.
@@ -94,7 +95,7 @@ impl Capture {
 }
 
 /// The schemas that hold our own tables, at a source or at a target that is a source as well.
-fn is_ours(schema: &str) -> bool {
+pub(crate) fn is_ours(schema: &str) -> bool {
     matches!(schema, "pgstream" | "pgstream_sink")
 }
 
@@ -131,15 +132,9 @@ impl<'a> Row<'a> {
 
 fn ddl(change: &Change, tuple: &Tuple) -> Result<Ddl> {
     let row = Row { relation: &change.relation, tuple };
-    let settings = match row.json("settings")? {
-        Json::Object(settings) => settings
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-            .collect(),
-        _ => Vec::new(),
-    };
+    let settings = settings(&row.json("settings")?);
     let objects = match row.json("objects")? {
-        Json::Array(objects) => objects.iter().map(object).collect(),
+        Json::Array(objects) => objects.iter().map(DdlObject::of).collect(),
         _ => Vec::new(),
     };
     Ok(Ddl {
@@ -158,25 +153,4 @@ fn ddl(change: &Change, tuple: &Tuple) -> Result<Ddl> {
         error: row.text("error").map(str::to_owned),
         partial: false,
     })
-}
-
-fn object(json: &Json) -> DdlObject {
-    let text = |key: &str| json.get(key).and_then(Json::as_str).map(str::to_owned);
-    let flag = |key: &str| json.get(key).and_then(Json::as_bool).unwrap_or(false);
-    let oid = json.get("oid").and_then(|oid| match oid {
-        Json::String(text) => text.parse().ok(),
-        number => number.as_u64().and_then(|number| u32::try_from(number).ok()),
-    });
-    DdlObject {
-        kind: text("type").unwrap_or_default(),
-        identity: text("identity").unwrap_or_default(),
-        schema: text("schema").unwrap_or_default(),
-        name: text("name"),
-        oid: oid.unwrap_or(0),
-        pgstream_id: text("pgstream_id"),
-        dropped: flag("dropped"),
-        original: flag("original"),
-        definition: text("definition"),
-        owner: text("owner"),
-    }
 }

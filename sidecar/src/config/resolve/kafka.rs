@@ -1,12 +1,31 @@
 //! A Kafka cluster and its topic.
 
-use crate::config::plan::{KafkaCluster, KafkaLogin, KafkaTarget, KafkaTls, PartitionKey, Topic};
+use crate::config::plan::{
+    KafkaCluster, KafkaLogin, KafkaSource, KafkaTarget, KafkaTls, PartitionKey, StartOffset, Topic,
+};
 use crate::config::Settings;
 
 /// The topic where none is named.
 const TOPIC: &str = "pgstream";
 
+/// The group where none is named.
+const GROUP: &str = "pgstream-consumer-group";
+
 impl Settings {
+    /// The topic to read, and our group.
+    pub(super) fn kafka_source(&self, problems: &mut Vec<String>) -> Option<KafkaSource> {
+        let group = |rest: &str| self.text(&format!("source.kafka.consumer_group.{rest}"));
+        Some(KafkaSource {
+            cluster: self.kafka_cluster("source", problems)?,
+            topic: self.kafka_topic("source"),
+            group: group("id").unwrap_or(GROUP).to_owned(),
+            start: match group("start_offset") {
+                Some("latest") => StartOffset::Latest,
+                _ => StartOffset::Earliest,
+            },
+        })
+    }
+
     /// The topic to write to.
     pub(super) fn kafka_target(&self, problems: &mut Vec<String>) -> Option<KafkaTarget> {
         let count = |key: &str, problems: &mut Vec<String>| match self.number(key).map(u16::try_from) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::plan::{
     Backoff, BatchLimits, DdlConflict, DdlRole, DisableTriggers, Filter, Mode, OnConflict, Origin, Plan,
-    PostgresTarget, Source, Target,
+    PostgresTarget, Source, Target, TopicPlan, Work,
 };
 use super::setting::{Feature, Scope};
 use super::table::SETTINGS;
@@ -126,6 +126,53 @@ impl Settings {
     }
 
     /// What `run` needs, or everything that is wrong.
+    pub fn work(&self) -> Result<Work, Problems> {
+        let kafka = self.kafka("source.kafka.servers", self.source().is_none());
+        match self.chosen.source {
+            Some("kafka") => self.topic_plan().map(|plan| Work::Topic(Box::new(plan))),
+            None if kafka && self.source().is_none() && !self.unread => {
+                self.topic_plan().map(|plan| Work::Topic(Box::new(plan)))
+            }
+            _ => self.plan().map(|plan| Work::Database(Box::new(plan))),
+        }
+    }
+
+    /// What `run` needs that reads a topic.
+    fn topic_plan(&self) -> Result<TopicPlan, Problems> {
+        let mut problems = self.problems.clone();
+        if self.unread {
+            return Err(Problems(problems));
+        }
+        let source = self.kafka_source(&mut problems);
+        let target = self.plan_target(&mut problems);
+        if let Some(Target::Kafka(_)) = target {
+            problems.push("from a topic into a topic: give another target".into());
+        }
+        self.refuse_features(&mut problems);
+        let filter = self.plan_filter(&mut problems);
+        match (source, target) {
+            (Some(source), Some(target)) if problems.is_empty() => {
+                Ok(TopicPlan { source, target, filter, retry: self.backoff() })
+            }
+            _ => Err(Problems(problems)),
+        }
+    }
+
+    fn plan_filter(&self, problems: &mut Vec<String>) -> Filter {
+        let filter = Filter {
+            include: self.list("modifiers.filter.include_tables"),
+            exclude: self.list("modifiers.filter.exclude_tables"),
+        };
+        if !filter.include.is_empty() && !filter.exclude.is_empty() {
+            problems.push(format!(
+                "{}: not together with modifiers.filter.include_tables: give one of the two",
+                self.origin("modifiers.filter.exclude_tables")
+            ));
+        }
+        filter
+    }
+
+    /// What a command needs that reads a database, or everything that is wrong.
     pub fn plan(&self) -> Result<Plan, Problems> {
         let mut problems = self.problems.clone();
         if self.unread {
@@ -140,16 +187,7 @@ impl Settings {
             problems.extend(own);
         }
         self.refuse_features(&mut problems);
-        let filter = Filter {
-            include: self.list("modifiers.filter.include_tables"),
-            exclude: self.list("modifiers.filter.exclude_tables"),
-        };
-        if !filter.include.is_empty() && !filter.exclude.is_empty() {
-            problems.push(format!(
-                "{}: not together with modifiers.filter.include_tables: give one of the two",
-                self.origin("modifiers.filter.exclude_tables")
-            ));
-        }
+        let filter = self.plan_filter(&mut problems);
         match (source, target) {
             (Some(source), Some(target)) if problems.is_empty() => {
                 let grace = self.duration("grace_period").unwrap_or(Duration::from_secs(30));
@@ -209,7 +247,9 @@ impl Settings {
         found.extend(postgres.is_some().then_some("postgres"));
         found.extend(kafka.then_some("kafka"));
         match (self.chosen.source, found.as_slice()) {
-            (Some("kafka"), _) | (None, ["kafka"]) => problems.push(lacks("source", Feature::Kafka)),
+            (Some("kafka"), _) | (None, ["kafka"]) => {
+                problems.push("only `run` reads a topic: use postgres as source".into());
+            }
             (None, []) => problems.push(format!("need at least one listener configured: give {SOURCE_URL}")),
             (Some(_), _) if postgres.is_none() => {
                 problems.push(format!("--source postgres: no URL: give {SOURCE_URL}"))
@@ -261,8 +301,8 @@ impl Settings {
                 None => problems.push(format!("--target postgres: no URL: give {TARGET_URL}")),
             },
             "kafka" => return self.kafka_target(problems).map(|target| Target::Kafka(Box::new(target))),
-            "webhooks" => problems.push(lacks("target", Feature::Webhooks)),
-            _ => problems.push(lacks("target", Feature::Search)),
+            "webhooks" => problems.push(lacks(Feature::Webhooks)),
+            _ => problems.push(lacks(Feature::Search)),
         }
         None
     }
@@ -369,7 +409,6 @@ fn too_many(what: &str, found: &[&str]) -> String {
     format!("only one {what} can be configured at a time, found {}: {}", found.len(), found.join(", "))
 }
 
-fn lacks(side: &str, feature: Feature) -> String {
-    let only = if side == "source" { "postgres" } else { "postgres, kafka or stdout" };
-    format!("this build does not have {} as a {side}: use {only}", feature.name())
+fn lacks(feature: Feature) -> String {
+    format!("this build does not have {} as a target: use postgres, kafka or stdout", feature.name())
 }

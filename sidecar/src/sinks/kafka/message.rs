@@ -3,10 +3,10 @@
 //! ```text
 //! key      what keeps its order: schema | schema.table | schema.table:key values
 //! value    the event format, one JSON object
-//! headers  source, table, lsn, commit_lsn, ordinal: (source, commit_lsn, ordinal) names an event for good
+//! headers  source, lsn, commit_lsn, ordinal; last at the end of a transaction; of a table's: table, oid, identity (when it is the whole row)
 //! ```
 //!
-//! The ordinal counts a transaction's events: several rows can have one LSN. Rows of a snapshot have none, but the header `snapshot`.
+//! (source, commit_lsn, ordinal) names an event for good. The ordinal counts a transaction's events: several rows can have one LSN. Rows of a snapshot have none, but the header `snapshot`.
 
 use std::sync::Arc;
 
@@ -39,12 +39,18 @@ pub(super) struct Headers {
     pub(super) source: Arc<str>,
     /// `public.t`; empty for what is of no table.
     pub(super) table: String,
+    /// `pg_class.oid` of the table at the source.
+    pub(super) oid: u32,
+    /// The identity of a change is the whole old row.
+    pub(super) whole_row: bool,
     /// Where the change stands in the log.
     pub(super) lsn: Lsn,
     /// Where its transaction's commit record starts.
     pub(super) commit_lsn: Lsn,
     /// Which of its transaction's events; `None` = a row of a snapshot.
     pub(super) ordinal: Option<u64>,
+    /// Nothing of its transaction comes behind it.
+    pub(super) last: bool,
 }
 
 /// Makes messages of events, in stream order.
@@ -55,14 +61,17 @@ pub(super) struct Writer {
     commit_lsn: Lsn,
     /// Of the next event; `None` within rows of a snapshot.
     ordinal: Option<u64>,
+    /// Waits until it is known whether it is its transaction's last.
+    held: Option<Message>,
 }
 
 impl Writer {
     pub(super) fn new(by: PartitionKey, source: &str) -> Self {
-        Self { encoder: Encoder::default(), by, source: source.into(), commit_lsn: Lsn::ZERO, ordinal: None }
+        let (encoder, commit_lsn) = (Encoder::default(), Lsn::ZERO);
+        Self { encoder, by, source: source.into(), commit_lsn, ordinal: None, held: None }
     }
 
-    /// Adds the messages of an event.
+    /// Adds the messages of an event; the last one so far waits for the next, or for the end of its transaction.
     pub(super) fn write(&mut self, event: &Event, out: &mut Vec<Message>) {
         match event {
             Event::Begin(transaction) => {
@@ -82,12 +91,12 @@ impl Writer {
                 for (relation, line) in truncate.relations.iter().zip(lines) {
                     let place =
                         if self.by == PartitionKey::PrimaryKey { Place::Everywhere } else { Place::ByKey };
-                    let headers = self.headers(relation.to_string(), truncate.lsn);
+                    let headers = self.headers(Some(relation), truncate.lsn);
                     self.add(place, self.key(relation, None), line.to_vec(), headers, out);
                 }
             }
             Event::Ddl(ddl) => {
-                let headers = self.headers(String::new(), ddl.lsn);
+                let headers = self.headers(None, ddl.lsn);
                 let mut line = Vec::new();
                 self.encoder.write(event, &mut line);
                 let schemas = schemas(ddl);
@@ -103,18 +112,22 @@ impl Writer {
                 }
             }
             Event::Message(message) => {
-                let headers = self.headers(String::new(), message.lsn);
+                let headers = self.headers(None, message.lsn);
                 let mut line = Vec::new();
                 self.encoder.write(event, &mut line);
                 self.add(Place::ByKey, message.prefix.as_bytes().to_vec(), line, headers, out);
             }
-            Event::Commit(_) | Event::Keepalive(_) => {}
+            Event::Commit(_) => out.extend(self.held.take().map(|mut message| {
+                message.headers.last = true;
+                message
+            })),
+            Event::Keepalive(_) => {}
         }
     }
 
     fn change(&mut self, change: &Change, out: &mut Vec<Message>) {
         let relation = &change.relation;
-        let headers = self.headers(relation.to_string(), change.lsn);
+        let headers = self.headers(Some(relation), change.lsn);
         let mut line = Vec::new();
         self.encoder.change(change, &mut line);
         match logged_schema(change) {
@@ -127,17 +140,33 @@ impl Writer {
     }
 
     /// The headers of the next event.
-    fn headers(&mut self, table: String, lsn: Lsn) -> Headers {
-        let (source, commit_lsn, ordinal) = (Arc::clone(&self.source), self.commit_lsn, self.ordinal);
+    fn headers(&mut self, relation: Option<&Arc<Relation>>, lsn: Lsn) -> Headers {
+        let ordinal = self.ordinal;
         self.ordinal = ordinal.map(|ordinal| ordinal + 1);
-        Headers { source, table, lsn, commit_lsn, ordinal }
+        Headers {
+            source: Arc::clone(&self.source),
+            table: relation.map(|relation| relation.to_string()).unwrap_or_default(),
+            oid: relation.map_or(0, |relation| relation.oid),
+            whole_row: relation.is_some_and(|relation| relation.identity == ReplicaIdentity::Full),
+            lsn,
+            commit_lsn: self.commit_lsn,
+            ordinal,
+            last: false,
+        }
     }
 
-    fn add(&self, place: Place, key: Vec<u8>, mut value: Vec<u8>, headers: Headers, out: &mut Vec<Message>) {
+    fn add(
+        &mut self,
+        place: Place,
+        key: Vec<u8>,
+        mut value: Vec<u8>,
+        headers: Headers,
+        out: &mut Vec<Message>,
+    ) {
         if value.last() == Some(&b'\n') {
             value.pop();
         }
-        out.push(Message { place, key, value, headers });
+        out.extend(self.held.replace(Message { place, key, value, headers }));
     }
 
     /// An update that changes the key by which rows are kept in order, as the end of the old row and the beginning of the new one. Not when a value of
@@ -246,8 +275,12 @@ mod tests {
             let change = Change { lsn: Lsn(0x100), relation: relation(identity), row };
             writer.write(&Event::Change(change), &mut out);
         }
-        writer.write(&Event::Commit(Commit { end: Lsn(0x510), time: Timestamp(0) }), &mut out);
+        writer.write(&commit(), &mut out);
         out
+    }
+
+    fn commit() -> Event {
+        Event::Commit(Commit { end: Lsn(0x510), time: Timestamp(0) })
     }
 
     fn keys(messages: &[Message]) -> Vec<String> {
@@ -279,6 +312,7 @@ mod tests {
         let names: Vec<_> =
             messages.iter().map(|message| (message.headers.commit_lsn, message.headers.ordinal)).collect();
         assert_eq!(names, [(Lsn(0x500), Some(0)), (Lsn(0x500), Some(1))]);
+        assert_eq!((messages[0].headers.last, messages[1].headers.last), (false, true));
         assert_eq!((&*messages[0].headers.source, messages[0].headers.table.as_str()), ("7/app", "public.t"));
     }
 
@@ -303,7 +337,9 @@ mod tests {
             let relations = vec![relation(ReplicaIdentity::Default), relation(ReplicaIdentity::Default)];
             let truncate = Truncate { lsn: Lsn(1), relations, restart_identity: false };
             let mut out = Vec::new();
-            Writer::new(by, "").write(&Event::Truncate(truncate), &mut out);
+            let mut writer = Writer::new(by, "");
+            writer.write(&Event::Truncate(truncate), &mut out);
+            writer.write(&commit(), &mut out);
             (actions(&out), out[0].place)
         };
         assert_eq!(truncate(PartitionKey::Table), ("TT".to_owned(), Place::ByKey));
@@ -327,7 +363,9 @@ mod tests {
         let ddl = |by, objects| {
             let mut out = Vec::new();
             let ddl = Ddl { objects, ..Ddl::default() };
-            Writer::new(by, "").write(&Event::Ddl(Arc::new(ddl)), &mut out);
+            let mut writer = Writer::new(by, "");
+            writer.write(&Event::Ddl(Arc::new(ddl)), &mut out);
+            writer.write(&commit(), &mut out);
             let places: Vec<Place> = out.iter().map(|message| message.place).collect();
             (keys(&out), places)
         };

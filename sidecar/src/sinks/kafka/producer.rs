@@ -29,7 +29,7 @@ const MESSAGE_TIMEOUT_MS: &str = "30000";
 /// How long a message may wait for others to go with.
 const LINGER_MS: &str = "1";
 
-const MOST_HEADERS: usize = 5;
+const MOST_HEADERS: usize = 8;
 
 /// A producer into one topic.
 pub(super) struct Producer {
@@ -254,6 +254,13 @@ fn headers(headers: &Headers) -> OwnedHeaders {
     }
     if !headers.table.is_empty() {
         add("table", &headers.table);
+        add("oid", &headers.oid.to_string());
+    }
+    if headers.last {
+        add("last", "true");
+    }
+    if headers.whole_row {
+        add("identity", "full");
     }
     add("lsn", &headers.lsn.to_string());
     add("commit_lsn", &headers.commit_lsn.to_string());

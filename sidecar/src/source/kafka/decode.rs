@@ -1,0 +1,287 @@
+//! Messages of a topic back to events. Sans-I/O.
+//!
+//! ```text
+//! key, value, headers -> Event      the inverse of sinks/kafka/message.rs and event/json.rs
+//! ```
+//!
+//! A message describes only the columns it carries. So that a table is not another one with each message, what is known of it is kept: a
+//! message whose columns are known takes the known description, with what it does not carry unchanged. An insert carries all columns; an identity names the key.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::Value as Json;
+
+use crate::error::{Error, Result};
+use crate::event::{
+    ddl, Change, Column, Event, Lsn, Message, OldRow, Relation, ReplicaIdentity, RowChange, Truncate, Tuple,
+    Value,
+};
+
+/// The prefix of schema changes.
+const DDL: &str = "pgstream.ddl";
+
+/// What a message says beside its value.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Headers {
+    /// Whose log the positions are of.
+    pub source: String,
+    /// Where its transaction's commit record starts; zero = not said.
+    pub commit_lsn: Lsn,
+    /// Which of its transaction's events.
+    pub ordinal: Option<u64>,
+    /// `pg_class.oid` at the source; 0 = not said.
+    pub oid: u32,
+    /// The identity is the whole old row.
+    pub whole_row: bool,
+    /// Nothing of its transaction comes behind it.
+    pub last: bool,
+}
+
+impl Headers {
+    /// Takes a header up; one that is not ours is passed over.
+    pub fn add(&mut self, name: &str, value: &str) {
+        match name {
+            "source" => value.clone_into(&mut self.source),
+            "commit_lsn" => self.commit_lsn = value.parse().unwrap_or(Lsn::ZERO),
+            "ordinal" => self.ordinal = value.parse().ok(),
+            "oid" => self.oid = value.parse().unwrap_or(0),
+            "last" => self.last = value == "true",
+            "identity" => self.whole_row = value == "full",
+            _ => {}
+        }
+    }
+}
+
+/// An event as it is written.
+#[derive(Deserialize)]
+struct Wire<'a> {
+    action: Cow<'a, str>,
+    #[serde(default)]
+    lsn: Cow<'a, str>,
+    #[serde(default, borrow)]
+    schema: Cow<'a, str>,
+    #[serde(default, borrow)]
+    table: Cow<'a, str>,
+    #[serde(default, borrow)]
+    columns: Option<Vec<Cell<'a>>>,
+    #[serde(default, borrow)]
+    identity: Option<Vec<Cell<'a>>>,
+    #[serde(default, borrow)]
+    prefix: Cow<'a, str>,
+    #[serde(default, borrow)]
+    content: Cow<'a, str>,
+}
+
+/// A column of an event.
+#[derive(Deserialize)]
+struct Cell<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(rename = "type", borrow)]
+    type_name: Cow<'a, str>,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
+/// Decodes the messages of one partition.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    tables: HashMap<(String, String), Arc<Relation>>,
+}
+
+impl Decoder {
+    /// The event of a message.
+    ///
+    /// # Errors
+    /// Rejected when it is none.
+    pub fn decode(&mut self, value: &[u8], headers: &Headers) -> Result<Event> {
+        let wire: Wire<'_> = serde_json::from_slice(value)
+            .map_err(|error| Error::rejected(format!("not an event: {error}")).because(error))?;
+        let lsn = wire.lsn.parse().unwrap_or(Lsn::ZERO);
+        let absent = |what: &str| Error::rejected(format!("an event without {what}"));
+        let (columns, identity) = (wire.columns.as_deref(), wire.identity.as_deref());
+        let row = match &*wire.action {
+            "M" if wire.prefix == DDL => {
+                self.tables.clear();
+                let content: Json = serde_json::from_str(&wire.content).map_err(|error| {
+                    Error::rejected(format!("not a schema change: {error}")).because(error)
+                })?;
+                return Ok(Event::Ddl(Arc::new(ddl::Ddl::from_content(lsn, &content))));
+            }
+            "M" => {
+                let content = Bytes::copy_from_slice(wire.content.as_bytes());
+                return Ok(Event::Message(Message { lsn, prefix: (&*wire.prefix).into(), content }));
+            }
+            "T" => {
+                let relation = self.relation(&wire, headers);
+                return Ok(Event::Truncate(Truncate {
+                    lsn,
+                    relations: vec![relation],
+                    restart_identity: false,
+                }));
+            }
+            "I" => {
+                let relation = self.relation(&wire, headers);
+                let new = row(&relation, columns.ok_or_else(|| absent("columns"))?, Value::Null)?;
+                (relation, RowChange::Insert { new })
+            }
+            "U" => {
+                let relation = self.relation(&wire, headers);
+                let new = row(&relation, columns.ok_or_else(|| absent("columns"))?, Value::Unchanged)?;
+                let old = old(&relation, identity.ok_or_else(|| absent("identity"))?, headers)?;
+                (relation, RowChange::Update { old: Some(old), new })
+            }
+            "D" => {
+                let relation = self.relation(&wire, headers);
+                let old = old(&relation, identity.ok_or_else(|| absent("identity"))?, headers)?;
+                (relation, RowChange::Delete { old })
+            }
+            other => return Err(Error::rejected(format!("an event with the unknown action {other:?}"))),
+        };
+        let (relation, row) = row;
+        Ok(Event::Change(Change { lsn, relation, row }))
+    }
+
+    /// The table of an event: the one that is known, where it fits.
+    fn relation(&mut self, wire: &Wire<'_>, headers: &Headers) -> Arc<Relation> {
+        let name = (wire.schema.to_string(), wire.table.to_string());
+        let (columns, identity) = (wire.columns.as_deref(), wire.identity.as_deref());
+        if let Some(known) = self.tables.get(&name) {
+            if fits(known, columns, identity, &wire.action, headers) {
+                return Arc::clone(known);
+            }
+        }
+        let known = self.tables.get(&name).filter(|known| headers.oid == 0 || known.oid == headers.oid);
+        // An insert says all; of anything else we learn what it names.
+        let base = known.filter(|_| wire.action != "I").map_or(&[][..], |known| &known.columns);
+        let mut all: Vec<Column> = base.to_vec();
+        for cell in columns.into_iter().chain(identity).flatten() {
+            let column = Column {
+                name: (&*cell.name).into(),
+                type_oid: type_oid(&cell.type_name),
+                type_name: (&*cell.type_name).into(),
+                key: false,
+            };
+            match all.iter_mut().find(|other| other.name == column.name) {
+                Some(other) => *other = column,
+                None => all.push(column),
+            }
+        }
+        for column in &mut all {
+            column.key = match identity {
+                Some(cells) => cells.iter().any(|cell| *cell.name == *column.name),
+                None => known
+                    .and_then(|known| known.columns.iter().find(|other| other.name == column.name))
+                    .is_some_and(|other| other.key),
+            };
+        }
+        let relation = Arc::new(Relation {
+            oid: if headers.oid > 0 { headers.oid } else { number(&name) },
+            schema: (&*wire.schema).into(),
+            name: (&*wire.table).into(),
+            identity: if headers.whole_row { ReplicaIdentity::Full } else { ReplicaIdentity::Default },
+            columns: all,
+        });
+        self.tables.insert(name, Arc::clone(&relation));
+        relation
+    }
+}
+
+/// Whether what is known of a table describes an event of it.
+fn fits(
+    known: &Relation,
+    columns: Option<&[Cell<'_>]>,
+    identity: Option<&[Cell<'_>]>,
+    action: &str,
+    headers: &Headers,
+) -> bool {
+    let of = |cell: &Cell<'_>| known.columns.iter().find(|column| *column.name == *cell.name);
+    let same = |cell: &Cell<'_>| of(cell).is_some_and(|column| *column.type_name == *cell.type_name);
+    let whole = headers.whole_row == (known.identity == ReplicaIdentity::Full);
+    (headers.oid == 0 || headers.oid == known.oid)
+        && columns.into_iter().chain(identity).flatten().all(same)
+        && (action != "I" || columns.is_some_and(|columns| columns.len() == known.columns.len()))
+        && identity.is_none_or(|identity| {
+            let keys = known.columns.iter().filter(|column| column.key).count();
+            whole
+                && keys == identity.len()
+                && identity.iter().all(|cell| of(cell).is_some_and(|column| column.key))
+        })
+}
+
+/// A number for a table that came without one: the same in each run.
+fn number((schema, table): &(String, String)) -> u32 {
+    const PRIME: u32 = 16_777_619;
+    let bytes = schema.bytes().chain([0]).chain(table.bytes());
+    // Above all that a server gives out before its counter wraps.
+    bytes.fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(PRIME)) | 0x8000_0000
+}
+
+/// The old row of an event.
+fn old(relation: &Relation, identity: &[Cell<'_>], headers: &Headers) -> Result<OldRow> {
+    let tuple = row(relation, identity, Value::Null)?;
+    Ok(if headers.whole_row { OldRow::Full(tuple) } else { OldRow::Key(tuple) })
+}
+
+/// A row of that table; what the event does not carry is `otherwise`.
+fn row(relation: &Relation, cells: &[Cell<'_>], otherwise: Value<'_>) -> Result<Tuple> {
+    let mut texts = Vec::with_capacity(relation.columns.len());
+    for column in &relation.columns {
+        let cell = cells.iter().find(|cell| *cell.name == *column.name);
+        texts.push(cell.map(|cell| text(column.type_oid, cell.value.get())).transpose()?);
+    }
+    Ok(Tuple::from_values(texts.iter().map(|text| match text {
+        None => otherwise,
+        Some(None) => Value::Null,
+        Some(Some(text)) => Value::Text(text.as_bytes()),
+    })))
+}
+
+/// A value's text form; `None` = NULL.
+fn text(type_oid: u32, json: &str) -> Result<Option<Cow<'_, str>>> {
+    Ok(Some(match json.as_bytes().first() {
+        Some(b'n') => return Ok(None),
+        Some(b't') => "t".into(),
+        Some(b'f') => "f".into(),
+        Some(b'"') => {
+            let text: Cow<'_, str> = serde_json::from_str::<Text<'_>>(json)
+                .map_err(|error| Error::rejected(format!("not a text: {error}")).because(error))?
+                .0;
+            if type_oid == BYTEA {
+                format!("\\x{text}").into()
+            } else {
+                text
+            }
+        }
+        Some(b'{' | b'[') | None => return Err(Error::rejected("a value that is neither text nor number")),
+        Some(_) => json.into(),
+    }))
+}
+
+/// A JSON text, borrowed where nothing is escaped.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+const BYTEA: u32 = 17;
+
+/// The oid of a type whose values JSON shows in a form of their own; 25 (text) for all others.
+fn type_oid(name: &str) -> u32 {
+    let base = name.split_once('(').map_or(name, |(base, _)| base);
+    match base {
+        "boolean" => 16,
+        "bytea" => BYTEA,
+        "bigint" => 20,
+        "smallint" => 21,
+        "integer" => 23,
+        "oid" => 26,
+        "real" => 700,
+        "double precision" => 701,
+        "numeric" if !name.ends_with(']') => 1700,
+        _ => 25,
+    }
+}
