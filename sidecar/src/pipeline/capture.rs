@@ -94,18 +94,18 @@ impl Capture {
 }
 
 /// The schemas that hold our own tables, at a source or at a target that is a source as well.
-fn is_ours(schema: &str) -> bool {
+pub(super) fn is_ours(schema: &str) -> bool {
     matches!(schema, "pgstream" | "pgstream_sink")
 }
 
-/// A row of `ddl_log` by column name.
-struct Row<'a> {
-    relation: &'a Relation,
-    tuple: &'a Tuple,
+/// A row of one of our tables by column name.
+pub(super) struct Row<'a> {
+    pub(super) relation: &'a Relation,
+    pub(super) tuple: &'a Tuple,
 }
 
 impl<'a> Row<'a> {
-    fn text(&self, column: &str) -> Option<&'a str> {
+    pub(super) fn text(&self, column: &str) -> Option<&'a str> {
         match self.tuple.get(self.relation.column(column)?)? {
             Value::Text(text) => std::str::from_utf8(text).ok(),
             Value::Null | Value::Unchanged | Value::Binary(_) => None,

@@ -1,5 +1,6 @@
 //! Where frames come from.
 
+pub mod documents;
 pub mod slot;
 pub mod snapshot;
 
