@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! task 1 reader:  slot frames           --8 MiB-->
-//! task 2 stages:  decode capture seen filter --8 MiB-->
+//! task 2 stages:  decode capture seen filter inject --8 MiB-->
 //! task 3 (here):  batch, sink, checkpoint
 //! ```
 //!
@@ -28,6 +28,7 @@ use crate::pipeline::channel::{bounded, Receiver, Sender};
 use crate::pipeline::checkpoint::Checkpoint;
 use crate::pipeline::decode::Decoder;
 use crate::pipeline::filter::Filter;
+use crate::pipeline::inject::Injector;
 use crate::pipeline::seen::Seen;
 use crate::pipeline::Run;
 use crate::postgres::sql;
@@ -35,6 +36,7 @@ use crate::postgres::wire::{Purpose, Wire};
 use crate::retry::{self, Attempts};
 use crate::sinks::Sink;
 use crate::snapshot::{self, live::Live};
+use crate::source::documents;
 use crate::source::slot::{self, Frame, Identity, Records, Slot};
 use crate::source::snapshot::progress::Progress;
 
@@ -163,6 +165,13 @@ async fn stream(
     let seen = remembered.or_else(|| copied.clone()).unwrap_or_default();
     let start = sink.progress().unwrap_or(identity.confirmed);
     let records = Records::open(&client, &identity, start, sink.progress().is_some()).await?;
+    let injector = match plan.wants_ids() {
+        true => {
+            let documents = documents::as_of(&client, &identity.slot, start).await;
+            Some(Injector::new(&documents.map_err(|error| error.context("source"))?)?)
+        }
+        false => None,
+    };
     let slot = slot::open(wire, &identity, start).await.map_err(|error| error.context("source"))?;
     tracing::info!(slot = %identity.slot, database = %identity.database, %start, "streaming");
     attempts.established();
@@ -173,8 +182,8 @@ async fn stream(
     let progress = confirmed.clone();
     let reader = background(read(slot, frames_in, confirmed, stop.clone()));
     let capture = Capture::new(!matches!(plan.target, Target::Postgres(_)));
-    let stages =
-        background(decode_and_filter(frames_out, runs_in, Stages { capture, seen, filter: filter.clone() }));
+    let stages = Stages { capture, seen, filter: filter.clone(), injector };
+    let stages = background(decode_and_filter(frames_out, runs_in, stages));
 
     let next_xid = slot::next_xid(&client, &identity.slot).await.map_err(|error| error.context("source"))?;
     let mut live = Live::new(plan, &identity.slot, next_xid);
@@ -269,12 +278,20 @@ struct Stages {
     capture: Capture,
     seen: Seen,
     filter: Filter,
+    injector: Option<Injector>,
 }
 
 impl Stages {
     fn apply(&mut self, event: Event) -> Result<Option<Event>> {
+        if let Some(injector) = &mut self.injector {
+            injector.learn(&event)?;
+        }
         let event = self.capture.apply(event)?.and_then(|event| self.seen.apply(event));
-        Ok(event.and_then(|event| self.filter.apply(event)))
+        let mut event = event.and_then(|event| self.filter.apply(event));
+        if let (Some(injector), Some(event)) = (&mut self.injector, &mut event) {
+            injector.mark(event);
+        }
+        Ok(event)
     }
 }
 

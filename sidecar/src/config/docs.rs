@@ -20,6 +20,7 @@ fn value(kind: Kind) -> String {
         Kind::Bool => "true, false".into(),
         Kind::Presence => "true, false, `{}`".into(),
         Kind::BoolOrAuto => "true, false, auto".into(),
+        Kind::BoolOrUrl => "true, false".into(),
         Kind::Millis => "duration; bare: ms".into(),
         Kind::Seconds => "duration; bare: s".into(),
         Kind::Size => "size".into(),

@@ -20,10 +20,19 @@ pub struct Plan {
     pub resnapshot: bool,
     /// Which tables.
     pub filter: Filter,
+    /// Events get stable ids.
+    pub injector: bool,
     /// How a lost connection is taken up again.
     pub retry: Backoff,
     /// How long a shutdown may take before it is cut off.
     pub grace: Duration,
+}
+
+impl Plan {
+    /// Whether events need ids. Rows of a PostgreSQL target have no place for them.
+    pub fn wants_ids(&self) -> bool {
+        self.injector && !matches!(self.target, Target::Postgres(_))
+    }
 }
 
 /// Where a `run` reads.

@@ -39,6 +39,8 @@ pub enum Kind {
     Presence,
     /// `true`, `false` or `auto`.
     BoolOrAuto,
+    /// `true`, `false`, or a PostgreSQL URL, which stands for `true`; never repeated in a message.
+    BoolOrUrl,
     /// `5s`, `1m30s`; a bare number is milliseconds.
     Millis,
     /// `5s`, `1m30s`; a bare number is seconds.
@@ -60,7 +62,7 @@ pub enum Kind {
 impl Kind {
     /// Whether a value may hold a password.
     pub fn is_secret(self) -> bool {
-        matches!(self, Self::PostgresUrl | Self::Url)
+        matches!(self, Self::PostgresUrl | Self::Url | Self::BoolOrUrl)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::setting::Feature::{Search, Transformers, Webhooks};
 use super::setting::Kind::{
-    Bool, BoolOrAuto, Choice, Count, List, Millis, PostgresUrl, Presence, Ratio, Seconds, Size, Text, Tree,
-    Url,
+    Bool, BoolOrAuto, BoolOrUrl, Choice, Count, List, Millis, PostgresUrl, Presence, Ratio, Seconds, Size,
+    Text, Tree, Url,
 };
 use super::setting::Scope::{Missing, NoEffect, Of, Refused, Used};
 use super::setting::{Kind, Scope, Setting};
@@ -31,7 +31,6 @@ const NO_LENIENCY: Scope = Refused("going on after a failed write");
 const OBJECT_TYPES: Scope = Refused("choosing schema changes by object type");
 const OWN_COMMITS: Scope =
     NoEffect("offsets are committed every second; one that fails is committed with the next");
-const IDS: Scope = NoEffect("stable ids are part of every event");
 
 /// Every setting there is.
 #[rustfmt::skip]
@@ -226,8 +225,8 @@ pub static SETTINGS: &[Setting] = &[
     set("target.webhooks.notifier.backoff.disable_retries", &["WEBHOOK_NOTIFIER_DISABLE_RETRIES"], Bool, Of(Webhooks), "", "No new attempts."),
 
     // ---- modifiers
-    set("modifiers.injector.enabled", &["TRANSLATOR_ENABLED"], Url, IDS, "", "Add stable ids to events."),
-    set("modifiers.injector.schemalog_url", &["INJECTOR_STORE_POSTGRES_URL", "TRANSLATOR_STORE_POSTGRES_URL"], PostgresUrl, IDS, "", "Where the ids are kept (also source_url, url)."),
+    set("modifiers.injector.enabled", &["TRANSLATOR_ENABLED"], BoolOrUrl, Used, "true when a URL is given", "Add stable ids of tables and columns to events. A PostgreSQL target does not need them."),
+    set("modifiers.injector.schemalog_url", &["INJECTOR_STORE_POSTGRES_URL", "TRANSLATOR_STORE_POSTGRES_URL"], PostgresUrl, Used, "", "Only says that ids are wanted (also source_url, url): they travel in the stream itself, and come from the source."),
     set("modifiers.filter.include_tables", &["FILTER_INCLUDE_TABLES"], List, Used, "", "Only these tables: `schema.table`, `table` (of public), with `*`."),
     set("modifiers.filter.exclude_tables", &["FILTER_EXCLUDE_TABLES"], List, Used, "", "All but these tables. Not together with include_tables."),
     set("modifiers.filter.schema_only_tables", &["FILTER_SCHEMA_ONLY_TABLES"], List, Refused("tables without their rows"), "", "Schema changes but no rows of these tables."),

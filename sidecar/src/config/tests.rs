@@ -299,6 +299,38 @@ fn every_variable_of_the_tutorials_is_known() {
 }
 
 #[test]
+fn the_injector_is_on_however_it_is_asked_for() {
+    let injector = |pairs: &[(&str, &str)]| {
+        let mut all = vec![("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE)];
+        all.extend(pairs);
+        from_env(&all).plan().expect("a plan").wants_ids()
+    };
+    assert!(!injector(&[]));
+    for (name, value) in [
+        ("PGSTREAM_INJECTOR_STORE_POSTGRES_URL", SOURCE),
+        ("PGSTREAM_TRANSLATOR_STORE_POSTGRES_URL", SOURCE),
+        ("PGSTREAM_TRANSLATOR_ENABLED", "true"),
+        ("PGSTREAM_TRANSLATOR_ENABLED", SOURCE),
+    ] {
+        assert!(injector(&[(name, value)]), "{name}={value}");
+        assert!(!injector(&[(name, value), ("PGSTREAM_POSTGRES_WRITER_TARGET_URL", TARGET)]), "no use there");
+    }
+    assert!(!injector(&[
+        ("PGSTREAM_TRANSLATOR_ENABLED", "false"),
+        ("PGSTREAM_INJECTOR_STORE_POSTGRES_URL", SOURCE)
+    ]));
+    let yaml = |key: &str, value: &str| {
+        let source = format!("source:\n  postgres:\n    url: \"{SOURCE}\"\n");
+        let text = format!("{source}modifiers:\n  injector:\n    {key}: {value}\n");
+        from_file("x.yaml", &text).plan().expect("a plan").wants_ids()
+    };
+    assert!(yaml("enabled", "true") && !yaml("enabled", "false"));
+    for key in ["schemalog_url", "source_url", "url"] {
+        assert!(yaml(key, SOURCE), "{key}");
+    }
+}
+
+#[test]
 fn include_and_exclude_exclude_each_other() {
     let settings = from_env(&[
         ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE),

@@ -50,7 +50,8 @@ pub fn parse(kind: Kind, typed: Typed) -> Result<Value, String> {
         (_, Typed::List(_) | Typed::Tree(_)) => return Err(format!("expected {}", expected(kind))),
     };
     let value = match kind {
-        Kind::PostgresUrl => {
+        Kind::BoolOrUrl if boolean(&text).is_some() => boolean(&text).map(Value::Bool),
+        Kind::PostgresUrl | Kind::BoolOrUrl => {
             return text
                 .parse()
                 .map(Value::Postgres)
@@ -77,6 +78,7 @@ fn expected(kind: Kind) -> String {
         Kind::Choice(words) => format!("one of {}", words.join(", ")),
         Kind::Bool | Kind::Presence => "true or false".into(),
         Kind::BoolOrAuto => "one of true, false, auto".into(),
+        Kind::BoolOrUrl => "true, false or a URL".into(),
         Kind::Millis => "a duration (5s, 250ms, 1m30s; a bare number is milliseconds)".into(),
         Kind::Seconds => "a duration (5s, 250ms, 1m30s; a bare number is seconds)".into(),
         Kind::Size => "a size (64MiB, 1MB; a bare number is bytes)".into(),

@@ -5,13 +5,13 @@
 //! PostgreSQL's text form. A TOASTed value that did not change is absent.
 
 use super::{
-    type_name, Change, Event, Lsn, OldRow, Relation, RowChange, Timestamp, Transaction, Tuple, Value,
+    type_name, Change, Event, Ids, Lsn, OldRow, Relation, RowChange, Timestamp, Transaction, Tuple, Value,
 };
 
 const BYTEA: u32 = 17;
 const BOOL: u32 = 16;
 
-/// What follows `columns` and `identity` when no injector adds ids.
+/// The end of a line without ids.
 const NO_METADATA: &str = r#""metadata":{"schema_id":null,"table_pgstream_id":"","id_col_pgstream_id":null,"version_col_pgstream_id":""}}"#;
 
 /// Writes events as lines of JSON. Keeps the time of the transaction it is in.
@@ -27,10 +27,10 @@ impl Encoder {
             Event::Begin(Transaction { time, .. }) => self.time = Timestamp::to_string(time),
             Event::Change(change) => self.change(change, out),
             Event::Truncate(truncate) => {
-                for relation in &truncate.relations {
+                for (index, relation) in truncate.relations.iter().enumerate() {
                     self.head('T', truncate.lsn, relation, out);
                     out.extend_from_slice(b"null,\"identity\":null,");
-                    out.extend_from_slice(NO_METADATA.as_bytes());
+                    write_metadata(truncate.ids.get(index).and_then(Option::as_deref), out);
                     out.push(b'\n');
                 }
             }
@@ -49,12 +49,13 @@ impl Encoder {
             RowChange::Update { old, new } => ('U', Some(new), Some((old.as_ref(), Some(new)))),
             RowChange::Delete { old } => ('D', None, Some((Some(old), None))),
         };
+        let ids = change.ids.as_deref();
         self.head(action, change.lsn, &change.relation, out);
-        write_columns(&change.relation, columns, out);
+        write_columns(&change.relation, ids, columns, out);
         out.extend_from_slice(b",\"identity\":");
-        write_identity(&change.relation, identity, out);
+        write_identity(&change.relation, ids, identity, out);
         out.push(b',');
-        out.extend_from_slice(NO_METADATA.as_bytes());
+        write_metadata(ids, out);
         out.push(b'\n');
     }
 
@@ -86,21 +87,26 @@ impl Encoder {
     }
 }
 
-fn write_columns(relation: &Relation, row: Option<&Tuple>, out: &mut Vec<u8>) {
+fn write_columns(relation: &Relation, ids: Option<&Ids>, row: Option<&Tuple>, out: &mut Vec<u8>) {
     let Some(row) = row else {
         out.extend_from_slice(b"null");
         return;
     };
     out.push(b'[');
     let mut first = true;
-    for (column, value) in relation.columns.iter().zip(row.values()) {
-        write_column(column, value, &mut first, out);
+    for (index, (column, value)) in relation.columns.iter().zip(row.values()).enumerate() {
+        write_column(column_id(ids, index), column, value, &mut first, out);
     }
     out.push(b']');
 }
 
 /// The old row as sent; for an update that did not send one, the key columns of the new row, which then are the old ones.
-fn write_identity(relation: &Relation, rows: Option<(Option<&OldRow>, Option<&Tuple>)>, out: &mut Vec<u8>) {
+fn write_identity(
+    relation: &Relation,
+    ids: Option<&Ids>,
+    rows: Option<(Option<&OldRow>, Option<&Tuple>)>,
+    out: &mut Vec<u8>,
+) {
     let Some((old, new)) = rows else {
         out.extend_from_slice(b"null");
         return;
@@ -112,22 +118,55 @@ fn write_identity(relation: &Relation, rows: Option<(Option<&OldRow>, Option<&Tu
     };
     out.push(b'[');
     let mut first = true;
-    for (column, value) in relation.columns.iter().zip(row.into_iter().flat_map(Tuple::values)) {
+    let values = row.into_iter().flat_map(Tuple::values);
+    for (index, (column, value)) in relation.columns.iter().zip(values).enumerate() {
         if column.key || !keys_only {
-            write_column(column, value, &mut first, out);
+            write_column(column_id(ids, index), column, value, &mut first, out);
         }
     }
     out.push(b']');
 }
 
-fn write_column(column: &super::Column, value: Value<'_>, first: &mut bool, out: &mut Vec<u8>) {
+fn column_id(ids: Option<&Ids>, index: usize) -> &str {
+    ids.map_or("", |ids| ids.column(index))
+}
+
+/// The end of a line: what the ids of its table are.
+fn write_metadata(ids: Option<&Ids>, out: &mut Vec<u8>) {
+    let Some(ids) = ids else {
+        out.extend_from_slice(NO_METADATA.as_bytes());
+        return;
+    };
+    out.extend_from_slice(b"\"metadata\":{\"schema_id\":");
+    match &ids.schema {
+        Some(id) => write_string(id, out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"table_pgstream_id\":");
+    write_string(&ids.table, out);
+    out.extend_from_slice(b",\"id_col_pgstream_id\":");
+    if ids.key.is_empty() {
+        out.extend_from_slice(b"null");
+    } else {
+        for (index, column) in ids.key.iter().enumerate() {
+            out.push(if index == 0 { b'[' } else { b',' });
+            write_string(&column.id, out);
+        }
+        out.push(b']');
+    }
+    out.extend_from_slice(b",\"version_col_pgstream_id\":\"\"}}");
+}
+
+fn write_column(id: &str, column: &super::Column, value: Value<'_>, first: &mut bool, out: &mut Vec<u8>) {
     if value == Value::Unchanged {
         return;
     }
     if !std::mem::take(first) {
         out.push(b',');
     }
-    out.extend_from_slice(b"{\"id\":\"\",\"name\":");
+    out.extend_from_slice(b"{\"id\":");
+    write_string(id, out);
+    out.extend_from_slice(b",\"name\":");
     write_string(&column.name, out);
     out.extend_from_slice(b",\"type\":");
     write_string(&column.type_name, out);
@@ -164,14 +203,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::event::{Column, ReplicaIdentity};
+    use crate::event::{Column, IdColumn, ReplicaIdentity, Truncate};
 
     fn column(name: &str, type_oid: u32, type_name: &str, key: bool) -> Column {
         Column { name: name.into(), type_oid, type_name: type_name.into(), key }
     }
 
-    fn line(row: RowChange) -> String {
-        let relation = Arc::new(Relation {
+    fn relation() -> Arc<Relation> {
+        Arc::new(Relation {
             oid: 1,
             schema: "public".into(),
             name: "t".into(),
@@ -183,10 +222,17 @@ mod tests {
                 column("ok", 16, "boolean", false),
                 column("note", 25, "text", false),
             ],
-        });
+        })
+    }
+
+    fn line(row: RowChange) -> String {
+        written(Event::Change(Change { lsn: Lsn(0x1_0000_0020), relation: relation(), row, ids: None }))
+    }
+
+    fn written(event: Event) -> String {
         let mut encoder = Encoder { time: "2026-11-21 10:03:18+00".into() };
         let mut out = Vec::new();
-        encoder.write(&Event::Change(Change { lsn: Lsn(0x1_0000_0020), relation, row }), &mut out);
+        encoder.write(&event, &mut out);
         String::from_utf8(out).expect("utf-8")
     }
 
@@ -226,6 +272,52 @@ mod tests {
         assert!(
             line.contains(r#""value":"NaN"}"#) && !line.contains("note") && line.contains(r#""value":null}"#),
             "{line}"
+        );
+    }
+
+    /// The last column has no id that is known.
+    fn ids(key: &[&str]) -> Option<Arc<Ids>> {
+        let key = key.iter().map(|id| IdColumn { id: (*id).into(), index: None }).collect();
+        let columns = ["x-1", "x-2", "x-3", "x-4", ""].map(Into::into).into();
+        Some(Arc::new(Ids { schema: Some("s".into()), table: "x".into(), key, columns }))
+    }
+
+    #[test]
+    fn ids_go_with_columns_identity_and_metadata() {
+        let row = RowChange::Delete {
+            old: OldRow::Full(Tuple::from_values([
+                Value::Text(b"7"),
+                Value::Unchanged,
+                Value::Null,
+                Value::Text(b"f"),
+                Value::Text(b"n"),
+            ])),
+        };
+        let change = Change { lsn: Lsn(1), relation: relation(), row, ids: ids(&["x-1", "x-4"]) };
+        let expected = concat!(
+            r#"{"action":"D","timestamp":"2026-11-21 10:03:18+00","lsn":"0/1","schema":"public","table":"t","columns":null,"identity":["#,
+            r#"{"id":"x-1","name":"id","type":"bigint","value":7},{"id":"x-3","name":"b","type":"bytea","value":null},"#,
+            r#"{"id":"x-4","name":"ok","type":"boolean","value":false},{"id":"","name":"note","type":"text","value":"n"}],"#,
+            r#""metadata":{"schema_id":"s","table_pgstream_id":"x","id_col_pgstream_id":["x-1","x-4"],"version_col_pgstream_id":""}}"#,
+            "\n",
+        );
+        assert_eq!(written(Event::Change(change)), expected);
+    }
+
+    #[test]
+    fn each_table_of_a_truncate_has_its_own() {
+        let relations = vec![relation(), relation()];
+        let truncate =
+            Truncate { lsn: Lsn(1), relations, restart_identity: false, ids: vec![ids(&[]), None] };
+        let lines = written(Event::Truncate(truncate));
+        let ends: Vec<&str> =
+            lines.lines().filter_map(|line| line.split_once("\"metadata\":")).map(|parts| parts.1).collect();
+        assert_eq!(
+            ends,
+            [
+                r#"{"schema_id":"s","table_pgstream_id":"x","id_col_pgstream_id":null,"version_col_pgstream_id":""}}"#,
+                r#"{"schema_id":null,"table_pgstream_id":"","id_col_pgstream_id":null,"version_col_pgstream_id":""}}"#,
+            ]
         );
     }
 

@@ -9,6 +9,7 @@
 //! ([`Relation`] behind an `Arc`).
 
 pub mod ddl;
+pub mod ids;
 pub mod json;
 pub mod position;
 pub mod relation;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use ddl::{Ddl, DdlObject};
+pub use ids::{IdColumn, Ids};
 pub use position::{Lsn, Timestamp};
 pub use relation::{Column, Relation, ReplicaIdentity};
 pub use tuple::{Tuple, Value};
@@ -72,6 +74,8 @@ pub struct Change {
     pub relation: Arc<Relation>,
     /// What happened to the row.
     pub row: RowChange,
+    /// Stable ids of the table and its columns, where an injector adds them.
+    pub ids: Option<Arc<Ids>>,
 }
 
 /// What happened to a row.
@@ -123,6 +127,8 @@ pub struct Truncate {
     pub relations: Vec<Arc<Relation>>,
     /// RESTART IDENTITY was given.
     pub restart_identity: bool,
+    /// Stable ids of each table, in the order of `relations`; none without an injector.
+    pub ids: Vec<Option<Arc<Ids>>>,
 }
 
 /// A logical message inside a transaction.

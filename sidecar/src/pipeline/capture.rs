@@ -99,14 +99,14 @@ pub(crate) fn is_ours(schema: &str) -> bool {
     matches!(schema, "pgstream" | "pgstream_sink")
 }
 
-/// A row of `ddl_log` by column name.
-struct Row<'a> {
-    relation: &'a Relation,
-    tuple: &'a Tuple,
+/// A row of one of our tables by column name.
+pub(super) struct Row<'a> {
+    pub(super) relation: &'a Relation,
+    pub(super) tuple: &'a Tuple,
 }
 
 impl<'a> Row<'a> {
-    fn text(&self, column: &str) -> Option<&'a str> {
+    pub(super) fn text(&self, column: &str) -> Option<&'a str> {
         match self.tuple.get(self.relation.column(column)?)? {
             Value::Text(text) => std::str::from_utf8(text).ok(),
             Value::Null | Value::Unchanged | Value::Binary(_) => None,

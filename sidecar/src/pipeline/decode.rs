@@ -92,14 +92,14 @@ impl Decoder {
                 let relation = self.relation(input.u32()?)?;
                 input.expect(b'N')?;
                 let new = input.tuple(&relation)?;
-                Event::Change(Change { lsn, relation, row: RowChange::Insert { new } })
+                Event::Change(Change { lsn, relation, row: RowChange::Insert { new }, ids: None })
             }
             b'U' => self.update(lsn, &mut input)?,
             b'D' => {
                 let relation = self.relation(input.u32()?)?;
                 let kind = input.u8()?;
                 let old = input.old_row(kind, &relation)?;
-                Event::Change(Change { lsn, relation, row: RowChange::Delete { old } })
+                Event::Change(Change { lsn, relation, row: RowChange::Delete { old }, ids: None })
             }
             b'T' => self.truncate(lsn, &mut input)?,
             b'M' => {
@@ -152,7 +152,7 @@ impl Decoder {
             }
         };
         let new = input.tuple(&relation)?;
-        Ok(Event::Change(Change { lsn, relation, row: RowChange::Update { old, new } }))
+        Ok(Event::Change(Change { lsn, relation, row: RowChange::Update { old, new }, ids: None }))
     }
 
     fn truncate(&mut self, lsn: Lsn, input: &mut Reader) -> Parsed<Event> {
@@ -162,7 +162,7 @@ impl Decoder {
         for _ in 0..count {
             relations.push(self.relation(input.u32()?)?);
         }
-        Ok(Event::Truncate(Truncate { lsn, relations, restart_identity }))
+        Ok(Event::Truncate(Truncate { lsn, relations, restart_identity, ids: Vec::new() }))
     }
 
     fn relation(&self, oid: u32) -> Parsed<Arc<Relation>> {

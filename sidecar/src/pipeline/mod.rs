@@ -1,7 +1,8 @@
 //! What happens between source and sink, one stage a file, in order.
 //!
 //! ```text
-//! Frame --decode--> Event --capture--> Event --seen, filter--> Event --batch--> Batch --> sink --> checkpoint
+//! Frame --decode--> Event --capture--> Event --seen, filter--> Event --inject--> Event --batch--> Batch --> sink --> checkpoint
+//!                     +------ inject learns, where it is on ----------------^
 //! ```
 //!
 //! Between tasks travel *runs* of consecutive events, through channels bounded in bytes ([`channel`]): a slow sink is felt by the slot reader,
@@ -13,6 +14,7 @@ pub mod channel;
 pub mod checkpoint;
 pub mod decode;
 pub mod filter;
+pub mod inject;
 pub mod seen;
 
 use crate::event::Event;

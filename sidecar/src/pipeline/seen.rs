@@ -148,7 +148,7 @@ mod tests {
         let (commit_lsn, time) = (Lsn(commit), Timestamp(0));
         assert!(seen.apply(Event::Begin(Transaction { xid, commit_lsn, time })).is_some());
         let row = RowChange::Insert { new: Tuple::from_values([]) };
-        let change = Change { lsn: Lsn(1), relation: relation(oid, name), row };
+        let change = Change { lsn: Lsn(1), relation: relation(oid, name), row, ids: None };
         let passed = seen.apply(Event::Change(change)).is_some();
         assert!(seen.apply(Event::Commit(Commit { end: Lsn(commit + 1), time })).is_some());
         passed
@@ -180,7 +180,7 @@ mod tests {
         let transaction = Transaction { xid: 9, commit_lsn: Lsn(500), time: Timestamp(0) };
         let _ = seen.apply(Event::Begin(transaction));
         let relations = vec![relation(1, "t"), relation(2, "u")];
-        let truncate = Truncate { lsn: Lsn(1), relations, restart_identity: false };
+        let truncate = Truncate { lsn: Lsn(1), relations, restart_identity: false, ids: Vec::new() };
         let Some(Event::Truncate(truncate)) = seen.apply(Event::Truncate(truncate)) else {
             panic!("passed over")
         };

@@ -22,12 +22,14 @@ use crate::error::{Error, Kind, Result};
 use crate::event::Lsn;
 use crate::pipeline::batch::Batcher;
 use crate::pipeline::channel::{bounded, Sender};
+use crate::pipeline::inject::Injector;
 use crate::pipeline::seen::Seen;
 use crate::pipeline::Run;
 use crate::retry::{self, Attempts};
 use crate::run::{background, joined, limits, CHANNEL_BYTES};
 use crate::sinks::postgres::copy::Copy;
 use crate::sinks::Sink;
+use crate::source::documents;
 use crate::source::slot::Identity;
 use crate::source::snapshot::export::Export;
 use crate::source::snapshot::progress::Progress;
@@ -181,14 +183,24 @@ async fn rows_as_events(
     sink: &mut Sink,
     progress: &Arc<Progress>,
 ) -> Result<Outcome> {
+    let source = |error: Error| error.context("source");
+    let mut injector = match plan.wants_ids() {
+        true => {
+            Some(Injector::new(&documents::newest(&export.client, &found.schemas).await.map_err(source)?)?)
+        }
+        false => None,
+    };
     let (runs_in, runs_out) = bounded(CHANNEL_BYTES);
     if snapshot.parts != Parts::Data {
-        schema_events(&export, &found, &runs_in).await.map_err(|error| error.context("source"))?;
+        schema_events(&export, &found, &runs_in).await.map_err(source)?;
     }
     let progress = Arc::clone(progress);
     let readers = background(read(plan.source.clone(), snapshot.clone(), export, found, runs_in, progress));
     let mut batches = Batcher::new(runs_out, limits(&plan.target));
-    while let Some(gathered) = batches.next().await {
+    while let Some(mut gathered) = batches.next().await {
+        if let Some(injector) = &mut injector {
+            gathered.batch.events.iter_mut().for_each(|event| injector.mark(event));
+        }
         sink.write(gathered.batch).await.map_err(|error| error.context("target"))?;
     }
     joined(readers.await)?

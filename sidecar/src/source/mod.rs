@@ -1,5 +1,6 @@
 //! Where frames come from.
 
+pub mod documents;
 pub mod kafka;
 pub mod slot;
 pub mod snapshot;

@@ -198,6 +198,7 @@ impl Settings {
                     snapshot,
                     resnapshot: false,
                     filter,
+                    injector: self.injector(),
                     retry: self.backoff(),
                     grace,
                 })
@@ -384,6 +385,14 @@ impl Settings {
     /// The PostgreSQL target, when one is given.
     pub fn target_url(&self) -> Option<&ConnInfo> {
         self.url("target.postgres.url")
+    }
+
+    /// Whether events get ids: as `enabled` says, else by a URL being given.
+    fn injector(&self) -> bool {
+        self.flag("modifiers.injector.enabled").unwrap_or(
+            self.value("modifiers.injector.enabled").is_some()
+                || self.value("modifiers.injector.schemalog_url").is_some(),
+        )
     }
 
     /// Whether transformation rules are given.

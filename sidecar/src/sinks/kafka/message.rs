@@ -180,7 +180,8 @@ impl Writer {
         if !moved || new.values().any(|value| value == Value::Unchanged) {
             return None;
         }
-        let part = |row| Change { lsn: change.lsn, relation: change.relation.clone(), row };
+        let part =
+            |row| Change { row, relation: Arc::clone(&change.relation), ids: change.ids.clone(), ..*change };
         Some([part(RowChange::Delete { old: old.clone() }), part(RowChange::Insert { new: new.clone() })])
     }
 
@@ -272,7 +273,7 @@ mod tests {
         let transaction = Transaction { xid: 5, commit_lsn: Lsn(0x500), time: Timestamp(0) };
         writer.write(&Event::Begin(transaction), &mut out);
         for row in rows {
-            let change = Change { lsn: Lsn(0x100), relation: relation(identity), row };
+            let change = Change { lsn: Lsn(0x100), relation: relation(identity), row, ids: None };
             writer.write(&Event::Change(change), &mut out);
         }
         writer.write(&commit(), &mut out);
@@ -335,7 +336,7 @@ mod tests {
     fn a_truncate_reaches_every_row_of_its_table() {
         let truncate = |by| {
             let relations = vec![relation(ReplicaIdentity::Default), relation(ReplicaIdentity::Default)];
-            let truncate = Truncate { lsn: Lsn(1), relations, restart_identity: false };
+            let truncate = Truncate { lsn: Lsn(1), relations, restart_identity: false, ids: Vec::new() };
             let mut out = Vec::new();
             let mut writer = Writer::new(by, "");
             writer.write(&Event::Truncate(truncate), &mut out);

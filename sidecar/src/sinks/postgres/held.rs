@@ -174,7 +174,7 @@ fn read(input: &mut impl Read, relations: &[Arc<Relation>]) -> std::io::Result<O
         5 => RowChange::Delete { old: OldRow::Full(row()?) },
         _ => return Err(broken()),
     };
-    Ok(Some(Change { lsn: Lsn(u64::from_be_bytes(lsn)), relation: Arc::clone(relation), row }))
+    Ok(Some(Change { lsn: Lsn(u64::from_be_bytes(lsn)), relation: Arc::clone(relation), row, ids: None }))
 }
 
 #[cfg(test)]
@@ -192,7 +192,7 @@ mod tests {
             2 => RowChange::Update { old: None, new },
             _ => RowChange::Delete { old: OldRow::Full(old) },
         };
-        Change { lsn: Lsn(n as u64), relation: Arc::clone(relation), row }
+        Change { lsn: Lsn(n as u64), relation: Arc::clone(relation), row, ids: None }
     }
 
     #[test]

@@ -18,8 +18,8 @@ use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
 use crate::event::{
-    ddl, Change, Column, Event, Lsn, Message, OldRow, Relation, ReplicaIdentity, RowChange, Truncate, Tuple,
-    Value,
+    ddl, Change, Column, Event, IdColumn, Ids, Lsn, Message, OldRow, Relation, ReplicaIdentity, RowChange,
+    Truncate, Tuple, Value,
 };
 
 /// The prefix of schema changes.
@@ -75,11 +75,26 @@ struct Wire<'a> {
     prefix: Cow<'a, str>,
     #[serde(default, borrow)]
     content: Cow<'a, str>,
+    #[serde(default, borrow)]
+    metadata: Metadata<'a>,
+}
+
+/// The ids that an injector has put there.
+#[derive(Default, Deserialize)]
+struct Metadata<'a> {
+    #[serde(default, borrow)]
+    schema_id: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    table_pgstream_id: Cow<'a, str>,
+    #[serde(default, borrow)]
+    id_col_pgstream_id: Option<Vec<Cow<'a, str>>>,
 }
 
 /// A column of an event.
 #[derive(Deserialize)]
 struct Cell<'a> {
+    #[serde(default, borrow)]
+    id: Cow<'a, str>,
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(rename = "type", borrow)]
@@ -119,10 +134,12 @@ impl Decoder {
             }
             "T" => {
                 let relation = self.relation(&wire, headers);
+                let ids = ids(&relation, &wire);
                 return Ok(Event::Truncate(Truncate {
                     lsn,
                     relations: vec![relation],
                     restart_identity: false,
+                    ids: vec![ids],
                 }));
             }
             "I" => {
@@ -144,13 +161,15 @@ impl Decoder {
             other => return Err(Error::rejected(format!("an event with the unknown action {other:?}"))),
         };
         let (relation, row) = row;
-        Ok(Event::Change(Change { lsn, relation, row }))
+        let ids = ids(&relation, &wire);
+        Ok(Event::Change(Change { lsn, relation, row, ids }))
     }
 
     /// The table of an event: the one that is known, where it fits.
     fn relation(&mut self, wire: &Wire<'_>, headers: &Headers) -> Arc<Relation> {
         let name = (wire.schema.to_string(), wire.table.to_string());
-        let (columns, identity) = (wire.columns.as_deref(), wire.identity.as_deref());
+        let identity = wire.identity.as_deref().filter(|_| wire.action != "I");
+        let columns = wire.columns.as_deref();
         if let Some(known) = self.tables.get(&name) {
             if fits(known, columns, identity, &wire.action, headers) {
                 return Arc::clone(known);
@@ -212,6 +231,28 @@ fn fits(
                 && keys == identity.len()
                 && identity.iter().all(|cell| of(cell).is_some_and(|column| column.key))
         })
+}
+
+/// The ids of an event's table; none where no injector has put any.
+fn ids(relation: &Relation, wire: &Wire<'_>) -> Option<Arc<Ids>> {
+    let Metadata { schema_id, table_pgstream_id, id_col_pgstream_id } = &wire.metadata;
+    if table_pgstream_id.is_empty() {
+        return None;
+    }
+    let cells = || wire.columns.iter().chain(&wire.identity).flatten();
+    let of = |column: &Column| cells().find(|cell| *cell.name == *column.name).map_or("", |cell| &*cell.id);
+    let columns: Vec<Box<str>> = relation.columns.iter().map(|column| of(column).into()).collect();
+    let key = id_col_pgstream_id
+        .iter()
+        .flatten()
+        .map(|id| IdColumn { id: (&**id).into(), index: columns.iter().position(|column| **column == **id) });
+    let key = key.collect();
+    Some(Arc::new(Ids {
+        schema: schema_id.as_deref().map(Arc::from),
+        table: (&**table_pgstream_id).into(),
+        key,
+        columns,
+    }))
 }
 
 /// A number for a table that came without one: the same in each run.
@@ -283,5 +324,111 @@ fn type_oid(name: &str) -> u32 {
         "double precision" => 701,
         "numeric" if !name.ends_with(']') => 1700,
         _ => 25,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::json::Encoder;
+
+    fn relation() -> Arc<Relation> {
+        let column = |name: &str, type_name: &str, key| Column {
+            name: name.into(),
+            type_oid: type_oid(type_name),
+            type_name: type_name.into(),
+            key,
+        };
+        Arc::new(Relation {
+            oid: 7,
+            schema: "public".into(),
+            name: "t".into(),
+            identity: ReplicaIdentity::Default,
+            columns: vec![
+                column("id", "bigint", true),
+                column("n", "numeric(30,20)", false),
+                column("b", "bytea", false),
+                column("ok", "boolean", false),
+                column("v", "text", false),
+            ],
+        })
+    }
+
+    fn change(row: RowChange) -> Event {
+        Event::Change(Change { lsn: Lsn(0x1_0000_0020), relation: relation(), row, ids: None })
+    }
+
+    fn line(event: &Event) -> String {
+        let mut line = Vec::new();
+        Encoder::default().write(event, &mut line);
+        String::from_utf8(line).expect("text")
+    }
+
+    fn key(id: &'static str) -> OldRow {
+        let null = Value::Null;
+        OldRow::Key(Tuple::from_values([Value::Text(id.as_bytes()), null, null, null, null]))
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let row = |v| {
+            Tuple::from_values([
+                Value::Text(b"9007199254740993"),
+                Value::Text(b"NaN"),
+                Value::Text(b"\\x00ff"),
+                Value::Text(b"t"),
+                v,
+            ])
+        };
+        let mut decoder = Decoder::default();
+        let headers = Headers { oid: 7, ..Headers::default() };
+        for row in [
+            RowChange::Insert { new: row(Value::Text("a\"\\\n\u{e4}".as_bytes())) },
+            RowChange::Update { old: Some(key("1")), new: row(Value::Unchanged) },
+            RowChange::Update { old: Some(key("1")), new: row(Value::Null) },
+            RowChange::Delete { old: key("5") },
+            RowChange::Insert { new: row(Value::Text(b"")) },
+        ] {
+            let event = change(row);
+            let read = decoder.decode(line(&event).as_bytes(), &headers).expect("an event");
+            assert_eq!(line(&read), line(&event));
+        }
+    }
+
+    #[test]
+    fn a_table_stays_the_same_until_it_changes() {
+        let mut decoder = Decoder::default();
+        let headers = Headers { oid: 7, ..Headers::default() };
+        let mut read = |text: &str| match decoder.decode(text.as_bytes(), &headers).expect("an event") {
+            Event::Change(change) => change.relation,
+            other => panic!("{other:?}"),
+        };
+        let cell = |name: &str| format!(r#"{{"id":"","name":"{name}","type":"integer","value":1}}"#);
+        let event = |action: &str, columns: &[&str], identity: &[&str]| {
+            let list = |names: &[&str]| names.iter().map(|name| cell(name)).collect::<Vec<_>>().join(",");
+            format!(
+                r#"{{"action":"{action}","lsn":"0/1","schema":"s","table":"t","columns":[{}],"identity":[{}]}}"#,
+                list(columns),
+                list(identity)
+            )
+        };
+        read(&event("I", &["a", "b"], &[]));
+        let known = read(&event("U", &["a", "b"], &["a"]));
+        for (action, columns) in [("I", &["a", "b"][..]), ("U", &["a"]), ("D", &[])] {
+            let identity: &[&str] = if action == "I" { &[] } else { &["a"] };
+            assert!(Arc::ptr_eq(&known, &read(&event(action, columns, identity))), "{action}");
+        }
+        let wider = read(&event("I", &["a", "b", "c"], &[]));
+        assert_eq!(wider.columns.len(), 3);
+        assert!(wider.columns[0].key, "what was known of its key is kept");
+        assert_eq!(read(&event("I", &["a", "c"], &[])).columns.len(), 2, "a column that is gone");
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused() {
+        for text in ["", "{", "[]", r#"{"action":"X"}"#, r#"{"action":"I","schema":"s","table":"t"}"#] {
+            let refused = Decoder::default().decode(text.as_bytes(), &Headers::default());
+            assert!(refused.is_err(), "{text}");
+        }
     }
 }

@@ -134,8 +134,9 @@ impl Piece {
 pub fn transaction(rows: Vec<(Arc<Relation>, Tuple)>, end: Lsn) -> Vec<Event> {
     let time = Timestamp::now();
     let begin = Event::Begin(Transaction { xid: 0, commit_lsn: end, time });
-    let insert =
-        |(relation, new)| Event::Change(Change { lsn: Lsn::ZERO, relation, row: RowChange::Insert { new } });
+    let insert = |(relation, new)| {
+        Event::Change(Change { lsn: Lsn::ZERO, relation, row: RowChange::Insert { new }, ids: None })
+    };
     let commit = Event::Commit(Commit { end, time });
     std::iter::once(begin).chain(rows.into_iter().map(insert)).chain(std::iter::once(commit)).collect()
 }
