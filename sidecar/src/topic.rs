@@ -59,8 +59,15 @@ async fn read(
     let KafkaSource { topic, group, .. } = &plan.source;
     tracing::info!(topic, group, "reading");
     attempts.established();
-    let mut streams =
-        Streams { plan, filter, cluster, open: BTreeMap::new(), settle_at: None, told: HashMap::new() };
+    let mut streams = Streams {
+        plan,
+        filter,
+        cluster,
+        open: BTreeMap::new(),
+        one_partition: false,
+        settle_at: None,
+        told: HashMap::new(),
+    };
     let mut generation = reader.generation();
     let mut commit_at = Instant::now() + COMMIT_EVERY;
     loop {
@@ -98,6 +105,8 @@ struct Streams<'a> {
     filter: &'a Filter,
     cluster: String,
     open: BTreeMap<i32, Stream>,
+    /// The topic is known to have only one.
+    one_partition: bool,
     /// When transactions without an end are ended.
     settle_at: Option<Instant>,
     /// What the group was told last.
@@ -128,6 +137,9 @@ impl Streams<'_> {
         while let Some(message) = next {
             bytes += message.value.len();
             count += 1;
+            if message.by_row {
+                self.refuse_rows_apart().await?;
+            }
             if self.stream(reader, &message).await? {
                 self.add(message)?;
             }
@@ -155,6 +167,21 @@ impl Streams<'_> {
         }
         self.settle_at = open.then(|| Instant::now() + OPEN_FOR);
         Ok(written)
+    }
+
+    /// Rows of one table in several partitions cannot go into a database: what empties or changes the table would not keep its place among them.
+    async fn refuse_rows_apart(&mut self) -> Result<()> {
+        let KafkaSource { cluster, topic, .. } = &self.plan.source;
+        if self.one_partition || !matches!(self.plan.target, Target::Postgres(_)) {
+            return Ok(());
+        }
+        let partitions = kafka::partitions(cluster, topic).await.map_err(|error| error.context("source"))?;
+        self.one_partition = partitions == Some(1);
+        if self.one_partition {
+            return Ok(());
+        }
+        Err(Error::fatal(format!("{topic}: rows of a table are in several partitions, so that their order among schema changes and truncates is lost"))
+            .hint("write the topic with partition_key schema or table, or with one partition"))
     }
 
     /// The stream of a message's partition, opened when it is new. False: the message is not for it.
@@ -187,7 +214,7 @@ impl Streams<'_> {
     }
 
     fn add(&mut self, message: Received) -> Result<()> {
-        let Received { partition, offset, value, headers } = message;
+        let Received { partition, offset, value, headers, .. } = message;
         let Some(stream) = self.open.get_mut(&partition) else { return Ok(()) };
         let known = value.is_empty() || stream.came_before(&headers);
         if !known {

@@ -155,6 +155,25 @@ fn groups_and_members() {
     drop(member);
 }
 
+/// Rows of one table in several partitions have no order among truncates: a database is not filled from them.
+#[test]
+fn rows_in_several_partitions() {
+    let (source, target) = (Database::on_source(), Database::on_target());
+    for database in [&source, &target] {
+        database.execute("create table t (id int primary key)");
+    }
+    init(&source);
+    let topic = Broker::shared().topic("apart");
+    Broker::shared().create(&topic, 2);
+    let writer = writer(&source, &topic).env("PGSTREAM_KAFKA_TOPIC_PARTITION_KEY", "primary_key").start();
+    writer.wait_for_line("streaming", LONG);
+    source.execute("insert into t select generate_series(1, 10)");
+    let finished = reader(&target, &topic).finish();
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    assert!(finished.stderr.contains("partition_key schema or table"), "{}", finished.stderr);
+    assert_eq!(target.value("select count(*) from t"), "0");
+}
+
 /// What is no event stops the reader, which names its place.
 #[test]
 fn a_message_that_is_no_event() {

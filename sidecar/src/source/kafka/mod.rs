@@ -77,6 +77,8 @@ pub struct Received {
     pub value: Vec<u8>,
     /// What it says beside.
     pub headers: Headers,
+    /// Its key is that of a row: the rows of its table are in several partitions.
+    pub by_row: bool,
 }
 
 impl Reader {
@@ -174,14 +176,18 @@ impl Reader {
 }
 
 fn received(message: &BorrowedMessage<'_>) -> Result<Received> {
-    let mut headers = Headers::default();
+    let (mut headers, mut by_row) = (Headers::default(), false);
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
         if let Some(Ok(value)) = header.value.map(std::str::from_utf8) {
             headers.add(header.key, value);
+            let rest = message.key().filter(|_| header.key == "table");
+            by_row |= rest
+                .and_then(|key| key.strip_prefix(value.as_bytes()))
+                .is_some_and(|rest| rest.starts_with(b":"));
         }
     }
     let value = message.payload().unwrap_or_default().to_vec();
-    Ok(Received { partition: message.partition(), offset: message.offset(), value, headers })
+    Ok(Received { partition: message.partition(), offset: message.offset(), value, headers, by_row })
 }
 
 /// Says where a message stands.
