@@ -141,6 +141,25 @@ impl From<Problems> for Failure {
     }
 }
 
+/// The plan, when neither it nor what was typed is wrong; all that is wrong otherwise. Warns of what has no effect.
+fn checked<T>(
+    settings: &Settings,
+    mut problems: Vec<String>,
+    plan: Result<T, Problems>,
+) -> Result<T, Failure> {
+    match plan {
+        Ok(plan) if problems.is_empty() => {
+            settings.missing().iter().for_each(output::warning);
+            Ok(plan)
+        }
+        Ok(_) => Err(Problems(problems).into()),
+        Err(Problems(others)) => {
+            problems.extend(others);
+            Err(Problems(problems).into())
+        }
+    }
+}
+
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
     output::report_panics();

@@ -9,10 +9,10 @@ use tokio::sync::oneshot;
 use super::side::{side, SOURCES, TARGETS};
 use super::signals::Signals;
 use super::snapshot::{DUMP_FILE, RESET};
-use super::{given, init, output, snapshot, Failure, Global};
+use super::{checked, given, init, snapshot, Failure, Global};
 use crate::config::plan::{Mode, Work};
 use crate::config::resolve::Setup;
-use crate::config::{Chosen, Flag, Problems};
+use crate::config::{Chosen, Flag};
 use crate::error::{Error, Kind};
 
 /// Flags of `run`.
@@ -92,17 +92,7 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
     let mut problems = Vec::new();
     let (chosen, flags) = arguments.flags(&mut problems);
     let settings = global.settings(chosen, flags);
-    let work = match settings.work() {
-        Ok(work) if problems.is_empty() => work,
-        Ok(_) => return Err(Problems(problems).into()),
-        Err(Problems(others)) => {
-            problems.extend(others);
-            return Err(Problems(problems).into());
-        }
-    };
-    for warning in settings.missing() {
-        output::warning(warning);
-    }
+    let work = checked(&settings, problems, settings.work())?;
     let mut plan = match work {
         Work::Database(plan) => *plan,
         Work::Topic(plan) => {

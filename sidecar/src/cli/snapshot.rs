@@ -6,9 +6,9 @@ use clap::Args;
 
 use super::side::{side, TARGETS};
 use super::signals::Signals;
-use super::{given, output, Failure, Global};
+use super::{checked, given, output, Failure, Global};
 use crate::config::plan::Plan;
-use crate::config::{Chosen, Flag, Problems};
+use crate::config::{Chosen, Flag};
 use crate::source::snapshot::progress::Progress;
 
 /// Flags of `snapshot`.
@@ -64,19 +64,7 @@ pub(super) async fn execute(global: Global, arguments: Arguments) -> Result<(), 
         problems.push("--profile: this build does not have profiles".into());
     }
     let settings = global.settings(Chosen { source: None, target }, flags);
-    match settings.plan() {
-        Ok(plan) if problems.is_empty() => {
-            for warning in settings.missing() {
-                output::warning(warning);
-            }
-            copy(&plan).await
-        }
-        Ok(_) => Err(Problems(problems).into()),
-        Err(Problems(others)) => {
-            problems.extend(others);
-            Err(Problems(problems).into())
-        }
-    }
+    copy(&checked(&settings, problems, settings.plan())?).await
 }
 
 /// Copies what the plan says; a signal ends it at once, and the next run goes on.

@@ -31,7 +31,7 @@ pub struct Plan {
 impl Plan {
     /// Whether events need ids. Rows of a PostgreSQL target have no place for them.
     pub fn wants_ids(&self) -> bool {
-        self.injector && !matches!(self.target, Target::Postgres(_))
+        self.injector && !self.target.is_postgres()
     }
 }
 
@@ -108,6 +108,13 @@ pub enum Target {
     Postgres(Box<PostgresTarget>),
     /// A topic of a Kafka cluster.
     Kafka(Box<KafkaTarget>),
+}
+
+impl Target {
+    /// A database: it takes rows and commands, all others take events.
+    pub fn is_postgres(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
 }
 
 /// Settings of the Kafka sink.

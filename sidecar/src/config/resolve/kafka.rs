@@ -100,9 +100,8 @@ impl Settings {
                 problems.push(format!("{}: cannot be read: {error}", self.origin(&key(rest))));
             }
         }
-        let off = self.flag(&key("tls.enabled")) == Some(false);
-        let on =
-            self.flag(&key("tls.enabled")) == Some(true) || tls.ca_cert.is_some() || tls.client.is_some();
+        let given = tls.ca_cert.is_some() || tls.client.is_some();
+        let tls = self.flag(&key("tls.enabled")).unwrap_or(given).then_some(tls);
         let login = match (text("sasl.username"), text("sasl.password")) {
             (Some(user), Some(password)) => {
                 let mechanism = text("sasl.mechanism").unwrap_or_else(|| "SCRAM-SHA-512".to_owned());
@@ -114,6 +113,6 @@ impl Settings {
                 None
             }
         };
-        Some(KafkaCluster { servers, tls: (on && !off).then_some(tls), login })
+        Some(KafkaCluster { servers, tls, login })
     }
 }

@@ -127,13 +127,17 @@ impl Settings {
 
     /// What `run` needs, or everything that is wrong.
     pub fn work(&self) -> Result<Work, Problems> {
-        let kafka = self.kafka("source.kafka.servers", self.source().is_none());
+        if self.reads_topic() {
+            return self.topic_plan().map(|plan| Work::Topic(Box::new(plan)));
+        }
+        self.plan().map(|plan| Work::Database(Box::new(plan)))
+    }
+
+    /// Whether the source is a topic: it was chosen, or is the only one given.
+    fn reads_topic(&self) -> bool {
         match self.chosen.source {
-            Some("kafka") => self.topic_plan().map(|plan| Work::Topic(Box::new(plan))),
-            None if kafka && self.source().is_none() && !self.unread => {
-                self.topic_plan().map(|plan| Work::Topic(Box::new(plan)))
-            }
-            _ => self.plan().map(|plan| Work::Database(Box::new(plan))),
+            Some(chosen) => chosen == "kafka",
+            None => self.source().is_none() && self.kafka("source.kafka.servers", true),
         }
     }
 
@@ -248,7 +252,7 @@ impl Settings {
         found.extend(postgres.is_some().then_some("postgres"));
         found.extend(kafka.then_some("kafka"));
         match (self.chosen.source, found.as_slice()) {
-            (Some("kafka"), _) | (None, ["kafka"]) => {
+            _ if self.reads_topic() => {
                 problems.push("only `run` reads a topic: use postgres as source".into());
             }
             (None, []) => problems.push(format!("need at least one listener configured: give {SOURCE_URL}")),

@@ -28,7 +28,7 @@ impl Settings {
         target: Option<&Target>,
         problems: &mut Vec<String>,
     ) -> Snapshot {
-        let postgres = target.is_none_or(|target| matches!(target, Target::Postgres(_)));
+        let postgres = target.is_none_or(Target::is_postgres);
         let [tables, excluded, schema_only] =
             ["tables", "excluded_tables", "schema_only_tables"].map(|rest| self.patterns(rest, problems));
         let text = |rest: &str| self.text(&key(rest));
