@@ -10,15 +10,14 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::Metadata;
-use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 
 use crate::config::plan::{KafkaCluster, Topic};
 use crate::error::{Error, Kind, Result};
 use crate::{retry, run};
 
 /// How long a question to the cluster may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a new topic is looked for until the brokers know it.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -57,15 +56,9 @@ pub struct Voice(Mutex<Option<(RDKafkaErrorCode, String)>>);
 impl ClientContext for Voice {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         match level {
-            // What matters of these comes as an error as well.
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => {
-                tracing::debug!(facility, "{line}");
-            }
-            RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => tracing::debug!(facility, "{line}"),
             RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::trace!(facility, "{line}"),
+            // What matters of these comes as an error as well.
+            _ => tracing::debug!(facility, "{line}"),
         }
     }
 
@@ -75,6 +68,13 @@ impl ClientContext for Voice {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
         }
     }
+}
+
+/// A producer with it only asks.
+impl ProducerContext for Voice {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
 impl Voice {
@@ -153,13 +153,12 @@ fn of(code: RDKafkaErrorCode, text: &str) -> Error {
 /// An error of the client.
 pub fn error(error: KafkaError) -> Error {
     match error.rdkafka_error_code() {
-        Some(code) => of(code, &code.to_string()).because(error),
+        Some(code) => coded(code).because(error),
         None => Error::transient(error.to_string()).into_kind(error_kind(&error)).because(error),
     }
 }
 
-/// The error of a message that was not delivered.
-pub fn undelivered(code: RDKafkaErrorCode) -> Error {
+fn coded(code: RDKafkaErrorCode) -> Error {
     of(code, &code.to_string())
 }
 
@@ -171,27 +170,52 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send
     run::joined(tokio::task::spawn_blocking(work).await)?
 }
 
-/// The partitions of a topic; `None` = there is none of that name.
+/// What the brokers say to whom does not know them yet.
+#[derive(Debug)]
+pub struct Answer {
+    /// What the cluster calls itself.
+    pub cluster: Option<String>,
+    /// The partitions of the topic that was asked for; `None` = there is none of that name.
+    pub partitions: Option<i32>,
+}
+
+/// Asks the brokers for themselves and for a topic.
 ///
 /// # Errors
 /// Transient when no broker answers; fatal for a login that is refused.
-pub async fn partitions(cluster: &KafkaCluster, topic: &str) -> Result<Option<i32>> {
-    known(&asking(cluster)?, topic).await.map_err(|error| error.context(cluster.servers.join(",")))
+pub async fn ask(cluster: &KafkaCluster, topic: &str) -> Result<Answer> {
+    Asking::new(cluster)?.ask(topic).await
 }
 
-/// What the cluster calls itself.
-///
-/// # Errors
-/// As [`partitions`].
-pub async fn cluster_id(cluster: &KafkaCluster) -> Result<String> {
-    let (asking, brokers) = (asking(cluster)?, cluster.servers.join(","));
-    known(&asking, "").await.map_err(|error| error.context(&brokers))?;
-    let id = blocking(move || Ok(asking.client().fetch_cluster_id(PATIENCE))).await?;
-    id.ok_or_else(|| Error::transient(format!("{brokers}: the brokers do not name their cluster")))
+/// A client that only asks.
+struct Asking {
+    client: Arc<BaseProducer<Voice>>,
+    brokers: String,
 }
 
-fn asking(cluster: &KafkaCluster) -> Result<Arc<BaseProducer<Asking>>> {
-    client(cluster).create_with_context(Asking::default()).map(Arc::new).map_err(error)
+impl Asking {
+    fn new(cluster: &KafkaCluster) -> Result<Self> {
+        let client = client(cluster).create_with_context(Voice::default()).map_err(error)?;
+        Ok(Self { client: Arc::new(client), brokers: cluster.servers.join(",") })
+    }
+
+    /// All topics are asked for: a question for one would make brokers that may do so make it.
+    async fn ask(&self, topic: &str) -> Result<Answer> {
+        let (client, topic) = (Arc::clone(&self.client), topic.to_owned());
+        let asked = blocking(move || {
+            let metadata = client.client().fetch_metadata(None, PATIENCE).map_err(|error| {
+                // Why it failed comes as an event.
+                client.poll(Duration::ZERO);
+                client.context().explain(error)
+            })?;
+            let found =
+                metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+            let partitions = found.and_then(|found| i32::try_from(found.partitions().len()).ok());
+            let cluster = client.client().fetch_cluster_id(PATIENCE); // it came with the metadata
+            Ok(Answer { cluster, partitions: partitions.filter(|count| *count > 0) })
+        });
+        asked.await.map_err(|error| error.context(&self.brokers))
+    }
 }
 
 /// What the brokers say of a topic.
@@ -208,17 +232,16 @@ pub struct Facts {
 /// # Errors
 /// Transient when no broker answers; fatal when the topic is not there, or must not be made.
 pub async fn topic(cluster: &KafkaCluster, topic: &Topic) -> Result<Facts> {
-    let asking = asking(cluster)?;
+    let asking = Asking::new(cluster)?;
     let admin: AdminClient<Voice> = client(cluster).create_with_context(Voice::default()).map_err(error)?;
-    let brokers = cluster.servers.join(",");
-    let partitions = match known(&asking, &topic.name).await.map_err(|error| error.context(&brokers))? {
+    let partitions = match asking.ask(&topic.name).await?.partitions {
         Some(partitions) => partitions,
         None if topic.auto_create => {
             let made = made(&asking, &admin, topic).await;
             made.map_err(|error| error.context(format_args!("cannot make the topic {}", topic.name)))?
         }
         None => {
-            return Err(Error::fatal(format!("{brokers}: there is no topic {}", topic.name))
+            return Err(Error::fatal(format!("{}: there is no topic {}", asking.brokers, topic.name))
                 .hint("make it, or set topic.auto_create (PGSTREAM_KAFKA_TOPIC_AUTO_CREATE=true)"))
         }
     };
@@ -226,20 +249,20 @@ pub async fn topic(cluster: &KafkaCluster, topic: &Topic) -> Result<Facts> {
 }
 
 /// Makes a topic, and waits until the brokers know it; its partitions.
-async fn made(asking: &Arc<BaseProducer<Asking>>, admin: &AdminClient<Voice>, topic: &Topic) -> Result<i32> {
+async fn made(asking: &Asking, admin: &AdminClient<Voice>, topic: &Topic) -> Result<i32> {
     let replication = TopicReplication::Fixed(i32::from(topic.replication_factor));
     let new = NewTopic::new(&topic.name, i32::from(topic.partitions), replication);
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     for answer in admin.create_topics([&new], &options).await.map_err(error)? {
         match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((_, code)) => return Err(undelivered(code)),
+            Err((_, code)) => return Err(coded(code)),
         }
     }
     tracing::info!(topic = topic.name, partitions = topic.partitions, "topic made");
     let until = tokio::time::Instant::now() + PATIENCE;
     loop {
-        if let Some(partitions) = known(asking, &topic.name).await? {
+        if let Some(partitions) = asking.ask(&topic.name).await?.partitions {
             return Ok(partitions);
         }
         if tokio::time::Instant::now() > until {
@@ -255,39 +278,4 @@ async fn largest(admin: &AdminClient<Voice>, topic: &str) -> Option<usize> {
     let answer = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await.ok()?;
     let described = answer.into_iter().next()?.ok()?;
     described.get("max.message.bytes")?.value.as_ref()?.parse().ok()
-}
-
-/// A producer that only asks.
-#[derive(Default)]
-struct Asking(Voice);
-
-impl ClientContext for Asking {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.0.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(error, reason);
-    }
-}
-
-impl rdkafka::producer::ProducerContext for Asking {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _: &rdkafka::producer::DeliveryResult<'_>, (): ()) {}
-}
-
-/// Partitions of a topic, if it exists. All topics are asked for: a question for one would make brokers that may do so make it.
-async fn known(client: &Arc<BaseProducer<Asking>>, topic: &str) -> Result<Option<i32>> {
-    let (client, topic) = (Arc::clone(client), topic.to_owned());
-    blocking(move || {
-        let metadata: Metadata = client.client().fetch_metadata(None, PATIENCE).map_err(|error| {
-            // Why it failed comes as an event.
-            client.poll(Duration::ZERO);
-            client.context().0.explain(error)
-        })?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
-        Ok(found.and_then(|found| i32::try_from(found.partitions().len()).ok()).filter(|count| *count > 0))
-    })
-    .await
 }

@@ -181,7 +181,7 @@ async fn stream(
     let (checkpoint, confirmed) = Checkpoint::new(start);
     let progress = confirmed.clone();
     let reader = background(read(slot, frames_in, confirmed, stop.clone()));
-    let capture = Capture::new(!matches!(plan.target, Target::Postgres(_)));
+    let capture = Capture::new(!plan.target.is_postgres());
     let stages = Stages { capture, seen, filter: filter.clone(), injector };
     let stages = background(decode_and_filter(frames_out, runs_in, stages));
 

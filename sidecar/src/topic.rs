@@ -38,7 +38,11 @@ const OPEN_FOR: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// As [`run::run`].
-pub async fn run(plan: TopicPlan, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+pub async fn run(mut plan: TopicPlan, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    if let Target::Postgres(target) = &mut plan.target {
+        // Positions are kept in rows: a replication origin a partition would use them up.
+        target.origin = Origin::None;
+    }
     let filter = Filter::new(&plan.filter)?;
     run::until_stopped(plan.retry, stop, async |stopped, attempts| {
         read(&plan, &filter, stopped, attempts).await
@@ -54,20 +58,11 @@ async fn read(
     attempts: &mut Attempts,
 ) -> Result<()> {
     let source = |error: Error| error.context("source");
-    let cluster = kafka::cluster_id(&plan.source.cluster).await.map_err(source)?;
     let reader = Reader::join(&plan.source).await.map_err(source)?;
     let KafkaSource { topic, group, .. } = &plan.source;
     tracing::info!(topic, group, "reading");
     attempts.established();
-    let mut streams = Streams {
-        plan,
-        filter,
-        cluster,
-        open: BTreeMap::new(),
-        one_partition: false,
-        settle_at: None,
-        told: HashMap::new(),
-    };
+    let mut streams = Streams { plan, filter, open: BTreeMap::new(), one_partition: false, settle_at: None };
     let mut generation = reader.generation();
     let mut commit_at = Instant::now() + COMMIT_EVERY;
     loop {
@@ -90,11 +85,11 @@ async fn read(
             streams.write(true).await?;
         }
         if commit_at <= Instant::now() {
-            reader.commit(streams.untold(), false).map_err(source)?;
+            reader.commit(streams.untold(), false).await.map_err(source)?;
             commit_at = Instant::now() + COMMIT_EVERY;
         }
     }
-    let last = reader.commit(streams.untold(), true);
+    let last = reader.commit(streams.untold(), true).await;
     streams.keep(&[]).await?;
     last.map_err(source)
 }
@@ -103,14 +98,11 @@ async fn read(
 struct Streams<'a> {
     plan: &'a TopicPlan,
     filter: &'a Filter,
-    cluster: String,
     open: BTreeMap<i32, Stream>,
     /// The topic is known to have only one.
     one_partition: bool,
     /// When transactions without an end are ended.
     settle_at: Option<Instant>,
-    /// What the group was told last.
-    told: HashMap<i32, i64>,
 }
 
 /// One partition's way to the target.
@@ -121,6 +113,8 @@ struct Stream {
     next: i64,
     /// The offset after what is durable at the target.
     durable: i64,
+    /// What the group was told last.
+    told: Option<i64>,
     /// The last event of each source that passed.
     seen: HashMap<String, (Lsn, u64)>,
     /// The transaction in hand.
@@ -172,11 +166,11 @@ impl Streams<'_> {
     /// Rows of one table in several partitions cannot go into a database: what empties or changes the table would not keep its place among them.
     async fn refuse_rows_apart(&mut self) -> Result<()> {
         let KafkaSource { cluster, topic, .. } = &self.plan.source;
-        if self.one_partition || !matches!(self.plan.target, Target::Postgres(_)) {
+        if self.one_partition || !self.plan.target.is_postgres() {
             return Ok(());
         }
-        let partitions = kafka::partitions(cluster, topic).await.map_err(|error| error.context("source"))?;
-        self.one_partition = partitions == Some(1);
+        let known = kafka::ask(cluster, topic).await.map_err(|error| error.context("source"))?;
+        self.one_partition = known.partitions == Some(1);
         if self.one_partition {
             return Ok(());
         }
@@ -191,12 +185,12 @@ impl Streams<'_> {
             return Ok(message.offset >= stream.next);
         }
         let identity = Identity {
-            system: format!("kafka {}", self.cluster),
+            system: format!("kafka {}", reader.cluster()),
             database: topic.clone(),
             slot: format!("{group}/{}", message.partition),
             confirmed: Lsn::ZERO,
         };
-        let sink = Sink::open(&own_position(&self.plan.target), &identity).await;
+        let sink = Sink::open(&self.plan.target, &identity).await;
         let sink = sink.map_err(|error| error.context("target"))?;
         let stored = sink.progress().and_then(|at| i64::try_from(at.0).ok()).unwrap_or(0);
         let next = if stored > 0 { stored } else { message.offset };
@@ -216,16 +210,13 @@ impl Streams<'_> {
     fn add(&mut self, message: Received) -> Result<()> {
         let Received { partition, offset, value, headers, .. } = message;
         let Some(stream) = self.open.get_mut(&partition) else { return Ok(()) };
-        let known = value.is_empty() || stream.came_before(&headers);
-        if !known {
-            // The one before ends before this message.
-            stream.begin(headers.commit_lsn);
-        }
-        stream.next = offset + 1;
-        if known {
+        if value.is_empty() || stream.came_before(&headers) {
+            stream.next = offset + 1;
             return Ok(());
         }
-        let last = headers.last;
+        // A transaction in hand ends before this message, its own behind it.
+        stream.begin(headers.commit_lsn);
+        stream.next = offset + 1;
         let event = stream.decoder.decode(&value, &headers).map_err(|error| {
             let error =
                 error.into_kind(Kind::Fatal).context(place(&self.plan.source.topic, partition, offset));
@@ -233,10 +224,10 @@ impl Streams<'_> {
         })?;
         // For a database the schema changes themselves come as well.
         let logged = matches!(&event, Event::Change(change) if is_ours(&change.relation.schema));
-        if !(logged && matches!(self.plan.target, Target::Postgres(_))) {
+        if !(logged && self.plan.target.is_postgres()) {
             stream.events.extend(self.filter.apply(event));
         }
-        if last {
+        if headers.last {
             stream.end();
         }
         Ok(())
@@ -246,7 +237,6 @@ impl Streams<'_> {
     async fn keep(&mut self, partitions: &[i32]) -> Result<()> {
         let gone: Vec<i32> = self.open.keys().filter(|open| !partitions.contains(open)).copied().collect();
         for partition in gone {
-            self.told.remove(&partition);
             if let Some(stream) = self.open.remove(&partition) {
                 stream.sink.close().await.map_err(|error| error.context("target"))?;
             }
@@ -256,10 +246,9 @@ impl Streams<'_> {
 
     /// What the group has not been told, and is now.
     fn untold(&mut self) -> impl Iterator<Item = (i32, i64)> + use<'_> {
-        let (open, told) = (&self.open, &mut self.told);
-        open.iter().filter_map(|(partition, stream)| {
-            (told.insert(*partition, stream.durable) != Some(stream.durable))
-                .then_some((*partition, stream.durable))
+        self.open.iter_mut().filter_map(|(partition, stream)| {
+            let new = stream.told.replace(stream.durable) != Some(stream.durable);
+            new.then_some((*partition, stream.durable))
         })
     }
 }
@@ -267,24 +256,20 @@ impl Streams<'_> {
 impl Stream {
     fn new(sink: Sink, next: i64) -> Self {
         let (decoder, seen, events) = (Decoder::default(), HashMap::new(), Vec::new());
-        Self { sink, decoder, next, durable: next, seen, transaction: None, events }
+        Self { sink, decoder, next, durable: next, told: None, seen, transaction: None, events }
     }
 
     /// Whether an event has passed already: a writer that failed sends what it is not sure of again, in the same order.
     fn came_before(&mut self, headers: &Headers) -> bool {
         let Some(ordinal) = headers.ordinal else { return false };
         let name = (headers.commit_lsn, ordinal);
-        match self.seen.get_mut(&headers.source) {
-            Some(seen) if name <= *seen => true,
-            Some(seen) => {
-                *seen = name;
-                false
-            }
-            None => {
-                self.seen.insert(headers.source.clone(), name);
-                false
-            }
+        if let Some(seen) = self.seen.get_mut(&headers.source) {
+            let known = name <= *seen;
+            *seen = name.max(*seen);
+            return known;
         }
+        self.seen.insert(headers.source.clone(), name);
+        false
     }
 
     /// The next event is of that transaction.
@@ -321,17 +306,5 @@ impl Stream {
             self.durable = self.next;
         }
         Ok(whole)
-    }
-}
-
-/// The target with positions in rows: a replication origin a partition would use them up.
-fn own_position(target: &Target) -> Target {
-    match target {
-        Target::Postgres(target) => {
-            let mut target = target.clone();
-            target.origin = Origin::None;
-            Target::Postgres(target)
-        }
-        other => other.clone(),
     }
 }

@@ -3,6 +3,7 @@
 use pgstream_tests::{assert_same, wait_until, Broker, Database, Sidecar, LONG, SOON};
 
 use super::init;
+use super::kafka::writer;
 
 /// A source, a topic, and a target that reads it.
 struct ByTopic {
@@ -11,12 +12,6 @@ struct ByTopic {
     topic: String,
     writer: Sidecar,
     reader: Sidecar,
-}
-
-fn writer(source: &Database, topic: &str) -> Sidecar {
-    Sidecar::new(["run", "--source", "postgres", "--source-url", &source.url(), "--target", "kafka"])
-        .env("PGSTREAM_KAFKA_WRITER_SERVERS", &Broker::shared().servers())
-        .env("PGSTREAM_KAFKA_TOPIC_NAME", topic)
 }
 
 fn reader(target: &Database, topic: &str) -> Sidecar {
@@ -33,7 +28,8 @@ impl ByTopic {
         target.execute(prepare);
         init(&source);
         let topic = Broker::shared().topic(name);
-        let (writer, reader) = (writer(&source, &topic).start(), reader(&target, &topic).start());
+        let (writer, reader) =
+            (writer(&source, Broker::shared(), &topic).start(), reader(&target, &topic).start());
         writer.wait_for_line("streaming", LONG);
         ByTopic { source, target, topic, writer, reader }
     }
@@ -111,7 +107,7 @@ fn a_copy_by_way_of_the_topic() {
     let topic = Broker::shared().topic("copied");
     let reader = reader(&target, &topic).start();
     reader.wait_for_line("waiting for it", LONG);
-    let writer = writer(&source, &topic).arg("--snapshot-tables").arg("*").start();
+    let writer = writer(&source, Broker::shared(), &topic).arg("--snapshot-tables").arg("*").start();
     writer.wait_for_line("streaming", LONG);
     let stream = ByTopic { source, target, topic, writer, reader };
     stream.check("update t set n = -1 where id % 2 = 0; delete from t where id < 100");
@@ -165,7 +161,9 @@ fn rows_in_several_partitions() {
     init(&source);
     let topic = Broker::shared().topic("apart");
     Broker::shared().create(&topic, 2);
-    let writer = writer(&source, &topic).env("PGSTREAM_KAFKA_TOPIC_PARTITION_KEY", "primary_key").start();
+    let writer = writer(&source, Broker::shared(), &topic)
+        .env("PGSTREAM_KAFKA_TOPIC_PARTITION_KEY", "primary_key")
+        .start();
     writer.wait_for_line("streaming", LONG);
     source.execute("insert into t select generate_series(1, 10)");
     let finished = reader(&target, &topic).finish();

@@ -76,8 +76,7 @@ impl Ddl {
 
     /// The tables it touched, by oid.
     pub fn table_oids(&self) -> impl Iterator<Item = u32> + '_ {
-        let described = self.tables.as_array().into_iter().flatten();
-        let described = described.filter_map(|table| table.get("oid")?.as_str()?.parse().ok());
+        let described = self.tables.as_array().into_iter().flatten().filter_map(oid);
         let objects =
             self.objects.iter().filter(|object| object.kind.starts_with("table")).map(|object| object.oid);
         described.chain(objects)

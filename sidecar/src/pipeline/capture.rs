@@ -100,13 +100,13 @@ pub(crate) fn is_ours(schema: &str) -> bool {
 }
 
 /// A row of one of our tables by column name.
-pub(super) struct Row<'a> {
-    pub(super) relation: &'a Relation,
-    pub(super) tuple: &'a Tuple,
+pub(crate) struct Row<'a> {
+    pub(crate) relation: &'a Relation,
+    pub(crate) tuple: &'a Tuple,
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn text(&self, column: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, column: &str) -> Option<&'a str> {
         match self.tuple.get(self.relation.column(column)?)? {
             Value::Text(text) => std::str::from_utf8(text).ok(),
             Value::Null | Value::Unchanged | Value::Binary(_) => None,

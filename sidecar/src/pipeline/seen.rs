@@ -87,9 +87,6 @@ impl Seen {
     }
 
     fn holds(&self, relation: &Arc<Relation>) -> bool {
-        if self.is_empty() {
-            return false;
-        }
         match self.tables.get(&relation.oid) {
             Some(view) => self.is_seen(view),
             None => self.schemas.iter().any(|(patterns, view)| {

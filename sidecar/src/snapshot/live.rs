@@ -213,10 +213,12 @@ impl Live {
     pub async fn admit(&mut self, sink: &mut Sink, batch: Batch) -> Result<Batch> {
         if matches!(self.state, State::Idle) && self.seen.is_empty() && self.begun.is_empty() {
             // A copy may be asked for in the middle of it.
-            for event in &batch.events {
-                if let Event::Begin(transaction) = event {
-                    self.seen.begins(*transaction);
-                }
+            let begin = |event: &Event| match event {
+                Event::Begin(transaction) => Some(*transaction),
+                _ => None,
+            };
+            if let Some(transaction) = batch.events.iter().rev().find_map(begin) {
+                self.seen.begins(transaction);
             }
             return Ok(batch);
         }

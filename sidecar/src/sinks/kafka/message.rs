@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::config::plan::PartitionKey;
 use crate::event::json::Encoder;
 use crate::event::{Change, Ddl, Event, Lsn, OldRow, Relation, ReplicaIdentity, RowChange, Tuple, Value};
+use crate::pipeline::capture::Row;
 
 /// Where a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,10 +230,7 @@ fn logged_schema(change: &Change) -> Option<String> {
         return None;
     }
     let (RowChange::Insert { new } | RowChange::Update { new, .. }) = &change.row else { return None };
-    match new.get(change.relation.column("schema_name")?)? {
-        Value::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
-        Value::Null | Value::Unchanged | Value::Binary(_) => None,
-    }
+    Row { relation: &change.relation, tuple: new }.text("schema_name").map(str::to_owned)
 }
 
 /// The schemas that a command touched, each once, in its order.

@@ -36,12 +36,11 @@ impl Kafka {
     /// Transient when no broker answers; fatal when the topic is not there or this login may not write to it.
     pub async fn open(target: &KafkaTarget, source: &Identity) -> Result<Self> {
         let facts = kafka::topic(&target.cluster, &target.topic).await?;
-        let mut producer = Producer::new(target, facts)?;
         if let Some(name) = &target.dead_letters {
             let topic = Topic { name: name.clone(), partitions: 1, ..target.topic.clone() };
             kafka::topic(&target.cluster, &topic).await?;
-            producer.dead_letters_to(name);
         }
+        let producer = Producer::new(target, facts)?;
         let named = !source.system.is_empty();
         let source = if named { format!("{}/{}", source.system, source.database) } else { String::new() };
         Ok(Self { producer, writer: Writer::new(target.key, &source), messages: Vec::new() })

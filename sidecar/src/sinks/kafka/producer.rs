@@ -49,7 +49,8 @@ struct Deliveries {
     failed: Mutex<Option<Error>>,
     /// Too large for the topic, and kept for dead letters.
     dead: Mutex<Vec<Dead>>,
-    keeps_dead: AtomicBool,
+    /// They are kept, and do not fail the batch.
+    keeps_dead: bool,
     changed: Notify,
 }
 
@@ -89,7 +90,7 @@ impl ProducerContext for Deliveries {
 impl Deliveries {
     /// A message was not taken.
     fn refused(&self, why: Error, message: &BorrowedMessage<'_>) {
-        if why.kind() != Kind::Rejected || !self.keeps_dead.load(Ordering::Relaxed) {
+        if why.kind() != Kind::Rejected || !self.keeps_dead {
             return self.fail(why);
         }
         let dead = Dead {
@@ -110,8 +111,7 @@ impl Deliveries {
 fn explained(voice: &Voice, error: &KafkaError) -> Error {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::MessageTimedOut) => voice.explain(error.clone()),
-        Some(code) => kafka::undelivered(code),
-        None => kafka::error(error.clone()),
+        _ => kafka::error(error.clone()),
     }
 }
 
@@ -130,15 +130,10 @@ impl Producer {
             .set("partitioner", "consistent_random")
             .set("message.max.bytes", "1000000000")
             .set("batch.size", batch_bytes(facts).to_string());
-        let inner = config.create_with_context(Deliveries::default()).map_err(kafka::error)?;
-        let topic = target.topic.name.clone();
-        Ok(Self { inner, topic, dead_letters: None, partitions: facts.partitions })
-    }
-
-    /// From here on what is too large goes to that topic, by key and position.
-    pub(super) fn dead_letters_to(&mut self, topic: &str) {
-        self.dead_letters = Some(topic.to_owned());
-        self.deliveries().keeps_dead.store(true, Ordering::Relaxed);
+        let dead_letters = target.dead_letters.clone();
+        let deliveries = Deliveries { keeps_dead: dead_letters.is_some(), ..Deliveries::default() };
+        let inner = config.create_with_context(deliveries).map_err(kafka::error)?;
+        Ok(Self { inner, topic: target.topic.name.clone(), dead_letters, partitions: facts.partitions })
     }
 
     fn deliveries(&self) -> &Deliveries {
@@ -147,34 +142,32 @@ impl Producer {
 
     /// Sends a message, waiting while there is no room.
     pub(super) async fn send(&self, message: &Message) -> Result<()> {
-        let partitions = match message.place {
-            Place::ByKey => vec![None],
-            Place::Everywhere => (0..self.partitions).map(Some).collect(),
-        };
-        for partition in partitions {
-            while !self.enqueue(message, partition)? {
-                self.room().await?;
+        let record = BaseRecord::to(&self.topic).key(&*message.key).payload(&*message.value);
+        let record = record.headers(headers(&message.headers));
+        match message.place {
+            Place::ByKey => self.enqueue(record).await,
+            Place::Everywhere => {
+                for partition in 0..self.partitions {
+                    let headers = record.headers.clone();
+                    self.enqueue(BaseRecord { partition: Some(partition), headers, ..record }).await?;
+                }
+                Ok(())
             }
         }
-        Ok(())
     }
 
-    /// False: the queue is full.
-    fn enqueue(&self, message: &Message, partition: Option<i32>) -> Result<bool> {
-        let record = BaseRecord::to(&self.topic).key(&message.key).payload(&message.value);
-        let record = BaseRecord { partition, ..record.headers(headers(&message.headers)) };
+    async fn enqueue(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
         let deliveries = self.deliveries();
-        deliveries.open.fetch_add(1, Ordering::AcqRel);
-        let Err((error, _)) = self.inner.send(record) else { return Ok(true) };
-        deliveries.open.fetch_sub(1, Ordering::AcqRel);
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => Ok(false),
-            _ => Err(explained(&deliveries.voice, &error).context(self.place(&message.key))),
+        loop {
+            deliveries.open.fetch_add(1, Ordering::AcqRel);
+            let Err((error, refused)) = self.inner.send(record) else { return Ok(()) };
+            deliveries.open.fetch_sub(1, Ordering::AcqRel);
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                return Err(explained(&deliveries.voice, &error).context(place(refused.topic, refused.key)));
+            }
+            record = refused;
+            self.room().await?;
         }
-    }
-
-    fn place(&self, key: &[u8]) -> String {
-        place(&self.topic, Some(key))
     }
 
     /// Waits until something was delivered.
@@ -201,11 +194,8 @@ impl Producer {
                 letter.error
             );
             let value = letter.text();
-            let record = BaseRecord::to(topic).key(&letter.key).payload(&value).headers(letter.headers);
-            self.deliveries().open.fetch_add(1, Ordering::AcqRel);
-            if let Err((error, _)) = self.inner.send(record) {
-                return Err(kafka::error(error).context(place(topic, Some(&letter.key))));
-            }
+            let record = BaseRecord::to(topic).key(&*letter.key).payload(value.as_bytes());
+            self.enqueue(record.headers(letter.headers)).await?;
         }
         self.delivered().await
     }

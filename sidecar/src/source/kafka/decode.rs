@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
 use crate::event::{
-    ddl, Change, Column, Event, IdColumn, Ids, Lsn, Message, OldRow, Relation, ReplicaIdentity, RowChange,
+    Change, Column, Ddl, Event, IdColumn, Ids, Lsn, Message, OldRow, Relation, ReplicaIdentity, RowChange,
     Truncate, Tuple, Value,
 };
 
@@ -115,54 +115,40 @@ impl Decoder {
     /// # Errors
     /// Rejected when it is none.
     pub fn decode(&mut self, value: &[u8], headers: &Headers) -> Result<Event> {
-        let wire: Wire<'_> = serde_json::from_slice(value)
-            .map_err(|error| Error::rejected(format!("not an event: {error}")).because(error))?;
+        let wire: Wire<'_> = serde_json::from_slice(value).map_err(|error| not("an event", error))?;
         let lsn = wire.lsn.parse().unwrap_or(Lsn::ZERO);
+        if wire.action == "M" {
+            return self.message(lsn, &wire);
+        }
+        let relation = self.relation(&wire, headers);
+        let ids = ids(&relation, &wire);
         let absent = |what: &str| Error::rejected(format!("an event without {what}"));
-        let (columns, identity) = (wire.columns.as_deref(), wire.identity.as_deref());
+        let new =
+            |otherwise| row(&relation, wire.columns.as_ref().ok_or_else(|| absent("columns"))?, otherwise);
+        let old = || old(&relation, wire.identity.as_ref().ok_or_else(|| absent("identity"))?, headers);
         let row = match &*wire.action {
-            "M" if wire.prefix == DDL => {
-                self.tables.clear();
-                let content: Json = serde_json::from_str(&wire.content).map_err(|error| {
-                    Error::rejected(format!("not a schema change: {error}")).because(error)
-                })?;
-                return Ok(Event::Ddl(Arc::new(ddl::Ddl::from_content(lsn, &content))));
-            }
-            "M" => {
-                let content = Bytes::copy_from_slice(wire.content.as_bytes());
-                return Ok(Event::Message(Message { lsn, prefix: (&*wire.prefix).into(), content }));
-            }
+            "I" => RowChange::Insert { new: new(Value::Null)? },
+            "U" => RowChange::Update { new: new(Value::Unchanged)?, old: Some(old()?) },
+            "D" => RowChange::Delete { old: old()? },
             "T" => {
-                let relation = self.relation(&wire, headers);
-                let ids = ids(&relation, &wire);
-                return Ok(Event::Truncate(Truncate {
-                    lsn,
-                    relations: vec![relation],
-                    restart_identity: false,
-                    ids: vec![ids],
-                }));
-            }
-            "I" => {
-                let relation = self.relation(&wire, headers);
-                let new = row(&relation, columns.ok_or_else(|| absent("columns"))?, Value::Null)?;
-                (relation, RowChange::Insert { new })
-            }
-            "U" => {
-                let relation = self.relation(&wire, headers);
-                let new = row(&relation, columns.ok_or_else(|| absent("columns"))?, Value::Unchanged)?;
-                let old = old(&relation, identity.ok_or_else(|| absent("identity"))?, headers)?;
-                (relation, RowChange::Update { old: Some(old), new })
-            }
-            "D" => {
-                let relation = self.relation(&wire, headers);
-                let old = old(&relation, identity.ok_or_else(|| absent("identity"))?, headers)?;
-                (relation, RowChange::Delete { old })
+                let (relations, ids) = (vec![relation], vec![ids]);
+                return Ok(Event::Truncate(Truncate { lsn, relations, restart_identity: false, ids }));
             }
             other => return Err(Error::rejected(format!("an event with the unknown action {other:?}"))),
         };
-        let (relation, row) = row;
-        let ids = ids(&relation, &wire);
         Ok(Event::Change(Change { lsn, relation, row, ids }))
+    }
+
+    /// A schema change, or a message of somebody else's.
+    fn message(&mut self, lsn: Lsn, wire: &Wire<'_>) -> Result<Event> {
+        if wire.prefix != DDL {
+            let content = Bytes::copy_from_slice(wire.content.as_bytes());
+            return Ok(Event::Message(Message { lsn, prefix: (&*wire.prefix).into(), content }));
+        }
+        self.tables.clear();
+        let content: Json =
+            serde_json::from_str(&wire.content).map_err(|error| not("a schema change", error))?;
+        Ok(Event::Ddl(Arc::new(Ddl::from_content(lsn, &content))))
     }
 
     /// The table of an event: the one that is known, where it fits.
@@ -255,6 +241,11 @@ fn ids(relation: &Relation, wire: &Wire<'_>) -> Option<Arc<Ids>> {
     }))
 }
 
+/// What was read is something else.
+fn not(what: &str, error: serde_json::Error) -> Error {
+    Error::rejected(format!("not {what}: {error}")).because(error)
+}
+
 /// A number for a table that came without one: the same in each run.
 fn number((schema, table): &(String, String)) -> u32 {
     const PRIME: u32 = 16_777_619;
@@ -290,9 +281,7 @@ fn text(type_oid: u32, json: &str) -> Result<Option<Cow<'_, str>>> {
         Some(b't') => "t".into(),
         Some(b'f') => "f".into(),
         Some(b'"') => {
-            let text: Cow<'_, str> = serde_json::from_str::<Text<'_>>(json)
-                .map_err(|error| Error::rejected(format!("not a text: {error}")).because(error))?
-                .0;
+            let Text(text) = serde_json::from_str(json).map_err(|error| not("a text", error))?;
             if type_oid == BYTEA {
                 format!("\\x{text}").into()
             } else {

@@ -5,22 +5,20 @@
 pub mod decode;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::Arc;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::config::plan::{KafkaSource, StartOffset};
 use crate::error::{Error, Kind, Result};
-use crate::kafka::{self, Voice};
+use crate::kafka::{self, blocking, Voice, PATIENCE};
 use decode::Headers;
 
-/// How long a question to the cluster may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How soon a topic is found that is made later, and a new partition of it.
 const LOOK_EVERY_MS: &str = "2000";
 /// How soon another member takes over what a killed one had.
@@ -31,8 +29,9 @@ const QUEUE_KIB: &str = "16384";
 
 /// A member of a consumer group.
 pub struct Reader {
-    consumer: StreamConsumer<Membership>,
+    consumer: Arc<StreamConsumer<Membership>>,
     topic: String,
+    cluster: String,
 }
 
 /// Counts the changes of what this member is given.
@@ -53,10 +52,6 @@ impl ClientContext for Membership {
 }
 
 impl ConsumerContext for Membership {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
-    }
-
     fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         if let Rebalance::Assign(partitions) = rebalance {
@@ -87,7 +82,10 @@ impl Reader {
     /// # Errors
     /// Transient when no broker answers; fatal for a login that is refused.
     pub async fn join(source: &KafkaSource) -> Result<Self> {
-        if kafka::partitions(&source.cluster, &source.topic).await?.is_none() {
+        let known = kafka::ask(&source.cluster, &source.topic).await?;
+        let nameless = || Error::transient("the brokers do not name their cluster");
+        let cluster = known.cluster.ok_or_else(nameless)?;
+        if known.partitions.is_none() {
             tracing::warn!(topic = source.topic, "there is no such topic yet: waiting for it");
         }
         let mut config = kafka::client(&source.cluster);
@@ -111,7 +109,12 @@ impl Reader {
         let consumer: StreamConsumer<Membership> =
             config.create_with_context(Membership::default()).map_err(kafka::error)?;
         consumer.subscribe(&[&source.topic]).map_err(kafka::error)?;
-        Ok(Self { consumer, topic: source.topic.clone() })
+        Ok(Self { consumer: Arc::new(consumer), topic: source.topic.clone(), cluster })
+    }
+
+    /// What the cluster calls itself.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
     }
 
     /// Changes whenever this member is given other partitions.
@@ -150,18 +153,21 @@ impl Reader {
 
     /// The first offset that a partition still has, and the next one it will give out.
     pub async fn bounds(&self, partition: i32) -> Result<(i64, i64)> {
-        // It blocks for one answer of the broker.
-        let bounds = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE);
-        bounds.map_err(|error| kafka::error(error).context(format_args!("{} {partition}", self.topic)))
+        let bounds =
+            self.blocking(move |consumer, topic| consumer.fetch_watermarks(topic, partition, PATIENCE));
+        bounds.await.map_err(|error| error.context(format_args!("{} {partition}", self.topic)))
     }
 
     /// Goes on at that offset.
     pub async fn seek(&self, partition: i32, offset: i64) -> Result<()> {
-        self.consumer.seek(&self.topic, partition, Offset::Offset(offset), PATIENCE).map_err(kafka::error)
+        self.blocking(move |consumer, topic| {
+            consumer.seek(topic, partition, Offset::Offset(offset), PATIENCE)
+        })
+        .await
     }
 
     /// Notes for the group what is durable: by partition, the next offset.
-    pub fn commit(&self, next: impl Iterator<Item = (i32, i64)>, wait: bool) -> Result<()> {
+    pub async fn commit(&self, next: impl Iterator<Item = (i32, i64)>, wait: bool) -> Result<()> {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in next {
             list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))
@@ -171,7 +177,16 @@ impl Reader {
             return Ok(());
         }
         let mode = if wait { CommitMode::Sync } else { CommitMode::Async };
-        self.consumer.commit(&list, mode).map_err(kafka::error)
+        self.blocking(move |consumer, _| consumer.commit(&list, mode)).await
+    }
+
+    /// Asks the consumer what waits for a broker.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&StreamConsumer<Membership>, &str) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T> {
+        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        blocking(move || ask(&consumer, &topic).map_err(kafka::error)).await
     }
 }
 

@@ -67,6 +67,11 @@ comment on table pgstream_sink.pending is 'Statements of a copied schema that ar
 
 pub(super) const EXISTS: &str = "select pg_catalog.to_regclass('pgstream_sink.pending') is not null";
 
+/// Whether the tables are there.
+pub(super) async fn exists(client: &Client) -> Result<bool> {
+    Ok(client.query_one(EXISTS, &[]).await.map_err(sql::of)?.get(0))
+}
+
 /// The database a copy comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin {
@@ -100,8 +105,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Makes the tables where they are missing. `client` is a session at the target.
     pub(super) async fn open(client: Client, origin: Origin) -> Result<Self> {
-        let exists = client.query_one(EXISTS, &[]).await.map_err(sql::of)?;
-        if !exists.get::<_, bool>(0) {
+        if !exists(&client).await? {
             client.batch_execute(CREATE).await.map_err(sql::of).map_err(|error| {
                 let context = "cannot create the tables of schema pgstream_sink, which hold what was copied";
                 match error.code() {

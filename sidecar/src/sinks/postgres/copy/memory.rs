@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tokio_postgres::Client;
 
-use super::ledger::{CREATE, EXISTS};
+use super::ledger::{exists, CREATE, EXISTS};
 use crate::config::plan::Filter;
 use crate::error::{Error, Result};
 use crate::event::Lsn;
@@ -22,7 +22,7 @@ pub(super) fn replacing(system: &str, database: &str) -> String {
     format!("pg_catalog.hashtextextended({}, 0)", literal(&name))
 }
 
-/// Whether the ledger's tables are there.
+/// The same as [`exists`], asked by the session of the stream.
 async fn is_there(session: &mut Session) -> Result<bool> {
     Ok(session.rows(EXISTS, &[]).await?.into_iter().flatten().flatten().any(|exists| exists == "t"))
 }
@@ -87,7 +87,7 @@ pub(in crate::sinks::postgres) fn rewritten(
 
 /// Forgets all copies from databases of that name.
 pub(in crate::sinks::postgres) async fn forget(client: &Client, database: &str) -> Result<()> {
-    if !client.query_one(EXISTS, &[]).await.map_err(sql::of)?.get::<_, bool>(0) {
+    if !exists(client).await? {
         return Ok(());
     }
     for table in ["snapshots", "copies"] {
@@ -99,7 +99,7 @@ pub(in crate::sinks::postgres) async fn forget(client: &Client, database: &str) 
 
 /// Tables that any copy has brought to that target, by their oid at the source.
 pub(super) async fn known(client: &Client) -> Result<HashSet<u32>> {
-    if !client.query_one(EXISTS, &[]).await.map_err(sql::of)?.get::<_, bool>(0) {
+    if !exists(client).await? {
         return Ok(HashSet::new());
     }
     let rows = client.query("select oid from pgstream_sink.copies", &[]).await.map_err(sql::of)?;
