@@ -5,6 +5,7 @@ mod injector;
 mod kafka;
 mod kafka_broker;
 mod kafka_exact;
+mod kafka_partitions;
 mod kafka_reader;
 mod records;
 mod resume;

@@ -122,6 +122,8 @@ impl Broker {
             "transaction.state.log.min.isr=1".to_owned(),
             "transaction.state.log.num.partitions=4".to_owned(),
             "group.initial.rebalance.delay.ms=0".to_owned(),
+            // Members that were killed are missed soon.
+            "group.min.session.timeout.ms=500".to_owned(),
             "auto.create.topics.enable=false".to_owned(),
             // After a kill the controller takes the new broker for a second one, until the first is overdue.
             "broker.session.timeout.ms=3000".to_owned(),

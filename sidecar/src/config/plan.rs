@@ -64,10 +64,14 @@ pub struct KafkaSource {
     pub cluster: KafkaCluster,
     /// The topic's name.
     pub topic: String,
+    /// The topic for messages that are no events; `None` = stop.
+    pub dead_letters: Option<String>,
     /// The consumer group's id.
     pub group: String,
     /// Where a new group begins.
     pub start: StartOffset,
+    /// How soon other members take over what one had that no longer answers.
+    pub session_timeout: Duration,
 }
 
 /// Where a consumer group begins that has read nothing yet.

@@ -100,8 +100,10 @@ pub static SETTINGS: &[Setting] = &[
     // ---- source: Kafka
     set("source.kafka.servers", &["KAFKA_READER_SERVERS", "KAFKA_SERVERS"], List, Used, "", "Brokers to begin with: `host:port`."),
     set("source.kafka.topic.name", &["KAFKA_TOPIC_NAME"], Text, Used, "pgstream", "The topic. One that is not there yet is waited for."),
+    set("source.kafka.topic.dead_letters", &["KAFKA_READER_DEAD_LETTERS"], Text, Used, "", "Topic for messages that are no events; without it such a message stops the stream."),
     set("source.kafka.consumer_group.id", &["KAFKA_READER_CONSUMER_GROUP_ID"], Text, Used, "pgstream-consumer-group", "The consumer group: one for each target."),
     set("source.kafka.consumer_group.start_offset", &["KAFKA_READER_CONSUMER_GROUP_START_OFFSET"], Choice(&["earliest", "latest"]), Used, "earliest", "Where a new group starts."),
+    set("source.kafka.consumer_group.session_timeout", &["KAFKA_READER_SESSION_TIMEOUT"], Millis, Used, "10s", "How soon other members take over what one had that no longer answers; the brokers bound it."),
     set("source.kafka.tls.enabled", &["KAFKA_TLS_ENABLED"], Bool, Used, "false", "Use TLS; the brokers' names are verified. A certificate below turns it on as well."),
     set("source.kafka.tls.ca_cert", &["KAFKA_TLS_CA_CERT_FILE"], Text, Used, "the system's", "File of the certificate authorities, PEM."),
     set("source.kafka.tls.client_cert", &["KAFKA_TLS_CLIENT_CERT_FILE"], Text, Used, "", "File of our certificate, PEM."),

@@ -193,7 +193,9 @@ fn a_topic_is_a_source_of_run_alone() {
         ("PGSTREAM_KAFKA_READER_CONSUMER_GROUP_START_OFFSET", "latest"),
     ]);
     let Ok(Work::Topic(plan)) = settings.work() else { panic!("{:?}", settings.work()) };
-    let KafkaSource { cluster, topic, group, start } = plan.source;
+    let KafkaSource { cluster, topic, group, start, dead_letters, session_timeout } = plan.source;
+    assert_eq!(session_timeout, Duration::from_secs(10));
+    assert_eq!(dead_letters, None);
     assert_eq!((cluster.servers, topic.as_str()), (vec!["k:9092".to_owned()], "pgstream"));
     assert_eq!((group.as_str(), start), ("pgstream-consumer-group", StartOffset::Latest));
     assert!(matches!(plan.target, Target::Postgres(_)));

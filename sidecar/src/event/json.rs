@@ -315,8 +315,13 @@ mod tests {
     #[test]
     fn each_table_of_a_truncate_has_its_own() {
         let relations = vec![relation(), relation()];
-        let truncate =
-            Truncate { lsn: Lsn(1), relations, restart_identity: false, ids: vec![ids(&[]), None] };
+        let truncate = Truncate {
+            lsn: Lsn(1),
+            relations,
+            restart_identity: false,
+            apart: false,
+            ids: vec![ids(&[]), None],
+        };
         let lines = written(Event::Truncate(truncate));
         let ends: Vec<&str> =
             lines.lines().filter_map(|line| line.split_once("\"metadata\":")).map(|parts| parts.1).collect();

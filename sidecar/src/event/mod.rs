@@ -134,6 +134,8 @@ pub struct Truncate {
     pub relations: Vec<Arc<Relation>>,
     /// RESTART IDENTITY was given.
     pub restart_identity: bool,
+    /// Tables that were emptied with these, and may refer to them, come by themselves.
+    pub apart: bool,
     /// Stable ids of each table, in the order of `relations`; none without an injector.
     pub ids: Vec<Option<Arc<Ids>>>,
 }

@@ -162,7 +162,7 @@ impl Decoder {
         for _ in 0..count {
             relations.push(self.relation(input.u32()?)?);
         }
-        Ok(Event::Truncate(Truncate { lsn, relations, restart_identity, ids: Vec::new() }))
+        Ok(Event::Truncate(Truncate { lsn, relations, restart_identity, apart: false, ids: Vec::new() }))
     }
 
     fn relation(&self, oid: u32) -> Parsed<Arc<Relation>> {

@@ -131,8 +131,13 @@ fn what_is_not_known_goes_on_without() {
     assert_eq!(text(&mut injector, &relation(1, "moved", "t", &["x"])), "- a : a-1");
     assert_eq!(text(&mut injector, &relation(1, "pgstream", "schema_log", &["x"])), "none");
     let relations = vec![relation(1, "public", "t", &["x"]), relation(2, "public", "other", &["x"])];
-    let mut event =
-        Event::Truncate(Truncate { lsn: Lsn(1), relations, restart_identity: false, ids: Vec::new() });
+    let mut event = Event::Truncate(Truncate {
+        lsn: Lsn(1),
+        relations,
+        restart_identity: false,
+        apart: false,
+        ids: Vec::new(),
+    });
     injector.mark(&mut event);
     let Event::Truncate(truncate) = event else { panic!("another event") };
     assert_eq!(truncate.ids.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);

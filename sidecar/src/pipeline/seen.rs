@@ -177,7 +177,8 @@ mod tests {
         let transaction = Transaction { xid: 9, commit_lsn: Lsn(500), time: Timestamp(0) };
         let _ = seen.apply(Event::Begin(transaction));
         let relations = vec![relation(1, "t"), relation(2, "u")];
-        let truncate = Truncate { lsn: Lsn(1), relations, restart_identity: false, ids: Vec::new() };
+        let truncate =
+            Truncate { lsn: Lsn(1), relations, restart_identity: false, apart: false, ids: Vec::new() };
         let Some(Event::Truncate(truncate)) = seen.apply(Event::Truncate(truncate)) else {
             panic!("passed over")
         };

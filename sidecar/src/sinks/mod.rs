@@ -28,6 +28,34 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// End of the last whole transaction (or the last keepalive) in it, if it holds one.
     pub end: Option<Lsn>,
+    /// What is to be remembered with the ends of transactions, by these (see [`Sink::mark`]); in order.
+    pub marks: Vec<(Lsn, String)>,
+}
+
+/// A message that is in several partitions of a topic, because all of them must know of it.
+#[derive(Debug, Clone)]
+pub struct Barrier {
+    /// Whose log it is of.
+    pub source: String,
+    /// Its name there: where its transaction's commit starts.
+    pub commit_lsn: Lsn,
+    /// And which of that transaction's events it is.
+    pub ordinal: u64,
+    /// The streams of all these partitions (as [`Identity::slot`]). The first of them writes it.
+    pub streams: Vec<String>,
+    /// Where it stands in ours.
+    pub at: Lsn,
+}
+
+/// What is to be done at a barrier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// Others have not reached it, or it is not written yet.
+    Wait,
+    /// It is ours to write.
+    Write,
+    /// It is written: go on behind it.
+    Pass,
 }
 
 /// Values of the source's sequences: name (quoted, qualified) and last value.
@@ -103,6 +131,22 @@ impl Sink {
             Self::Stdout(_) => Ok(()),
             Self::Kafka(sink) => sink.advance(at).await,
             Self::Postgres(sink) => sink.advance(at).await,
+        }
+    }
+
+    /// What was stored with the position, if the destination remembers it: see [`Batch::marks`].
+    pub fn mark(&self) -> Option<&str> {
+        match self {
+            Self::Stdout(_) | Self::Kafka(_) => None,
+            Self::Postgres(sink) => sink.mark(),
+        }
+    }
+
+    /// Our stream has reached a barrier, and everything before it is durable here. A destination that takes events takes every copy.
+    pub async fn reach(&mut self, barrier: &Barrier) -> Result<Passage> {
+        match self {
+            Self::Stdout(_) | Self::Kafka(_) => Ok(Passage::Write),
+            Self::Postgres(sink) => sink.reach(barrier).await,
         }
     }
 

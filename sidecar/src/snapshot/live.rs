@@ -222,7 +222,7 @@ impl Live {
             }
             return Ok(batch);
         }
-        let Batch { events, end } = batch;
+        let Batch { events, end, marks } = batch;
         let mut rest = Vec::with_capacity(events.len());
         for event in events {
             let Some(event) = self.seen.apply(event) else { continue };
@@ -230,14 +230,14 @@ impl Live {
                 Touch::Drop => {}
                 Touch::Pass => rest.push(event),
                 Touch::Wait => {
-                    let before = Batch { events: std::mem::take(&mut rest), end: None };
+                    let before = Batch { events: std::mem::take(&mut rest), ..Batch::default() };
                     sink.write(before).await.map_err(|error| error.context("target"))?;
                     self.finish(sink).await?;
                     rest.extend(self.seen.apply(event));
                 }
             }
         }
-        Ok(Batch { events: rest, end })
+        Ok(Batch { events: rest, end, marks })
     }
 
     /// What is to be done about an event. Where it matters, waits until the snapshot is taken.

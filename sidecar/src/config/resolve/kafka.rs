@@ -14,6 +14,9 @@ const TOPIC: &str = "pgstream";
 /// The topic of positions where none is named.
 const POSITIONS: &str = "pgstream_positions";
 
+/// The session of a group's member where none is given.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// What brokers allow at most, if nobody has changed it.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
@@ -27,7 +30,11 @@ impl Settings {
         Some(KafkaSource {
             cluster: self.kafka_cluster("source", problems)?,
             topic: self.kafka_topic("source"),
+            dead_letters: self.text("source.kafka.topic.dead_letters").map(str::to_owned),
             group: group("id").unwrap_or(GROUP).to_owned(),
+            session_timeout: self
+                .duration("source.kafka.consumer_group.session_timeout")
+                .unwrap_or(SESSION_TIMEOUT),
             start: match group("start_offset") {
                 Some("latest") => StartOffset::Latest,
                 _ => StartOffset::Earliest,

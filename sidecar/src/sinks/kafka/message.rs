@@ -3,7 +3,7 @@
 //! ```text
 //! key      what keeps its order: schema | schema.table | schema.table:key values
 //! value    the event format, one JSON object
-//! headers  source, lsn, commit_lsn, ordinal; last at the end of a transaction; of a table's: table, oid, identity (when it is the whole row)
+//! headers  source, lsn, commit_lsn, ordinal; copies of what is in several partitions; last at the end of a transaction; of a table's: table, oid, identity (when it is the whole row)
 //! ```
 //!
 //! (source, commit_lsn, ordinal) names an event for good. The ordinal counts a transaction's events: several rows can have one LSN. Rows of a snapshot have none, but the header `snapshot`.
@@ -110,16 +110,10 @@ impl Writer {
                 let mut line = Vec::new();
                 self.encoder.write(event, &mut line);
                 let schemas = schemas(ddl);
-                if self.by == PartitionKey::Schema && !schemas.is_empty() {
-                    // One event, however many partitions have to know of it.
-                    for schema in schemas {
-                        let key = schema.as_bytes().to_vec();
-                        self.add(Place::ByKey, key, line.clone(), headers.clone(), out);
-                    }
-                } else {
-                    let key = schemas.first().copied().unwrap_or_default().as_bytes().to_vec();
-                    self.add(Place::Everywhere, key, line, headers, out);
-                }
+                let key = schemas.first().copied().unwrap_or_default().as_bytes().to_vec();
+                let one = self.by == PartitionKey::Schema && schemas.len() == 1;
+                let place = if one { Place::ByKey } else { Place::Everywhere };
+                self.add(place, key, line, headers, out);
             }
             Event::Message(message) => {
                 let headers = self.headers(None, message.lsn);
@@ -375,7 +369,8 @@ mod tests {
     fn a_truncate_reaches_every_row_of_its_table() {
         let truncate = |by| {
             let relations = vec![relation(ReplicaIdentity::Default), relation(ReplicaIdentity::Default)];
-            let truncate = Truncate { lsn: Lsn(1), relations, restart_identity: false, ids: Vec::new() };
+            let truncate =
+                Truncate { lsn: Lsn(1), relations, restart_identity: false, apart: false, ids: Vec::new() };
             let mut out = Vec::new();
             let mut writer = Writer::new(by, "");
             writer.write(&Event::Truncate(truncate), &mut out);
@@ -387,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_goes_to_every_schema_it_touches() {
+    fn a_command_goes_to_everybody_it_concerns() {
         let object = |kind: &str, schema: &str, identity: &str| DdlObject {
             kind: kind.into(),
             identity: identity.into(),
@@ -412,7 +407,7 @@ mod tests {
         let two =
             || vec![object("table", "a", "a.t"), object("table", "b", "b.t"), object("index", "a", "a.i")];
         let (keys, places) = ddl(PartitionKey::Schema, two());
-        assert_eq!((keys, places), (vec!["a".into(), "b".into()], vec![Place::ByKey, Place::ByKey]));
+        assert_eq!((keys, places), (vec!["a".into()], vec![Place::Everywhere]));
         assert_eq!(ddl(PartitionKey::Table, two()).1, [Place::Everywhere]);
         assert_eq!(ddl(PartitionKey::Schema, vec![object("schema", "", "s")]).0, ["s"]);
         assert_eq!(ddl(PartitionKey::Schema, vec![object("extension", "", "e")]).1, [Place::Everywhere]);

@@ -36,7 +36,7 @@ const TRANSACTION_PATIENCE: Duration = Duration::from_secs(60);
 /// The same for one that nobody waits for.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
-const MOST_HEADERS: usize = 8;
+const MOST_HEADERS: usize = 9;
 
 /// A producer into one topic.
 pub(super) struct Producer {
@@ -193,7 +193,12 @@ impl Producer {
             Place::ByKey => self.enqueue(record).await,
             Place::Everywhere => {
                 for partition in 0..self.partitions {
-                    let headers = record.headers.clone();
+                    let mut headers = record.headers.clone();
+                    if self.partitions > 1 {
+                        let copies = self.partitions.to_string();
+                        let copies = Header { key: "copies", value: Some(&copies) };
+                        headers = headers.map(|headers| headers.insert(copies));
+                    }
                     self.enqueue(BaseRecord { partition: Some(partition), headers, ..record }).await?;
                 }
                 Ok(())

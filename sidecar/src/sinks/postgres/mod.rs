@@ -6,12 +6,13 @@
 //! table      what the target's catalogue says of a table      shape      which statement a change needs
 //! statement  the texts
 //! ddl        schema changes replayed in the same transaction             held       rows that wait for their table
-//! sequences  moved forward
+//! sequences  moved forward                                                barrier    where streams wait for each other
 //! ```
 //!
 //! Several transactions travel in one round: the server skips all that follow a failure, so they stay ordered. Only the last
 //! commit of a round waits for the disk, which makes all of them durable. A transaction that goes on in the next batch stays open here.
 
+mod barrier;
 pub mod copy;
 mod ddl;
 mod held;
@@ -25,7 +26,7 @@ mod table;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Batch, SequenceValues};
+use super::{Barrier, Batch, Passage, SequenceValues};
 use crate::config::plan::PostgresTarget;
 use crate::error::Result;
 use crate::event::{Change, Commit, Ddl, Event, Lsn, Relation, Truncate};
@@ -104,6 +105,7 @@ impl Postgres {
 
     /// Writes a batch; after Ok its whole transactions are flushed.
     pub async fn write(&mut self, batch: Batch) -> Result<()> {
+        self.progress.remember(batch.marks);
         let last = batch.events.iter().rposition(|event| matches!(event, Event::Commit(_)));
         for (index, event) in batch.events.into_iter().enumerate() {
             match event {
@@ -129,6 +131,22 @@ impl Postgres {
             return Ok(());
         }
         self.progress.flush(&mut self.session, at, false).await
+    }
+
+    /// What was stored with the position.
+    pub fn mark(&self) -> Option<&str> {
+        self.progress.mark()
+    }
+
+    /// Our stream has reached a barrier.
+    pub async fn reach(&mut self, barrier: &Barrier) -> Result<Passage> {
+        let passage = barrier::reach(&mut self.session, self.progress.source(), barrier).await?;
+        if passage == Passage::Pass {
+            // Another session has changed what we know of tables.
+            self.tables.clear();
+            self.session.forget()?;
+        }
+        Ok(passage)
     }
 
     /// Moves sequences forward, never back. Those the target does not have are passed over.
@@ -255,10 +273,30 @@ impl Postgres {
         if names.is_empty() {
             return Ok(());
         }
+        let referenced = truncate.apart && self.is_referenced(&truncate.relations).await?;
         self.begin()?;
         let tables = names.join(", ");
+        if referenced {
+            // It takes all tables that refer to each other, or none.
+            for table in names {
+                let step = Step::Truncate { lsn: truncate.lsn, tables: tables.clone() };
+                self.session.once(step, &format!("delete from {table}"))?;
+            }
+            return Ok(());
+        }
         let restart = if truncate.restart_identity { " restart identity" } else { "" };
         let sql = format!("truncate table {tables}{restart}");
         self.session.once(Step::Truncate { lsn: truncate.lsn, tables }, &sql)
+    }
+
+    /// Whether other tables of the target refer to one of these.
+    async fn is_referenced(&mut self, relations: &[Arc<Relation>]) -> Result<bool> {
+        let sql = "select 't' from pg_catalog.pg_constraint where contype = 'f' and confrelid <> conrelid and confrelid = pg_catalog.to_regclass($1)";
+        for relation in relations {
+            if !self.session.rows(sql, &[&relation.to_string()]).await?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }

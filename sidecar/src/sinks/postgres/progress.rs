@@ -5,6 +5,9 @@
 //! of `pgstream_sink.progress`. The row is there in both cases: it identifies the source, and takes positions reached without writes.
 //! What counts is the greater of the two.
 
+use std::collections::VecDeque;
+
+use super::barrier;
 use super::session::{Session, Step};
 use super::statement::{guarded, ident};
 use crate::config::plan::Origin;
@@ -14,8 +17,10 @@ use crate::postgres::sql;
 use crate::source::slot::Identity;
 use tokio_postgres::Client;
 
-const EXISTS: &str =
-    "select 't' from pg_catalog.pg_tables where schemaname = 'pgstream_sink' and tablename = 'progress'";
+/// How many of these two it has.
+const COLUMNS: &str =
+    "select pg_catalog.count(*)::text from pg_catalog.pg_attribute where attrelid = pg_catalog.to_regclass('pgstream_sink.progress') \
+     and attname in ('lsn', 'mark')";
 
 const CREATE: [&str; 3] = [
     "create schema if not exists pgstream_sink",
@@ -25,6 +30,7 @@ const CREATE: [&str; 3] = [
   database text not null,
   lsn pg_catalog.pg_lsn not null,
   origin text,
+  mark text,
   updated_at timestamptz not null default pg_catalog.clock_timestamp(),
   primary key (system_identifier, database, slot)
 ) with (fillfactor = 10)",
@@ -32,12 +38,16 @@ const CREATE: [&str; 3] = [
 the replication origin of this name, if greater.'",
 ];
 
-const ROWS: &str = "select system_identifier, lsn::text, origin from pgstream_sink.progress where slot = $1 and database = $2";
+/// What tables made before have not.
+const ADD: &str = "alter table pgstream_sink.progress add column if not exists mark text";
+
+const ROWS: &str = "select system_identifier, lsn::text, origin, mark from pgstream_sink.progress where slot = $1 and database = $2";
 
 const INSERT: &str = "insert into pgstream_sink.progress (slot, system_identifier, database, lsn) values ($1, $2, $3, $4::pg_catalog.pg_lsn)";
 
 /// The guard of the row: it must hold the position we last saw.
-const UPDATE: &str = "update pgstream_sink.progress set lsn = $5::pg_catalog.pg_lsn, updated_at = pg_catalog.clock_timestamp() \
+const UPDATE: &str = "update pgstream_sink.progress set lsn = $5::pg_catalog.pg_lsn, \
+mark = coalesce($6, mark), updated_at = pg_catalog.clock_timestamp() \
 where slot = $1 and system_identifier = $2 and database = $3 and lsn = $4::pg_catalog.pg_lsn returning 1";
 
 const XACT_SETUP: &str =
@@ -56,6 +66,10 @@ pub(super) struct Progress {
     by_origin: bool,
     /// What is stored and flushed.
     durable: Lsn,
+    /// What was stored with the position when it was read.
+    mark: Option<String>,
+    /// What is to be stored with positions to come.
+    marks: VecDeque<(Lsn, String)>,
 }
 
 impl Progress {
@@ -63,17 +77,24 @@ impl Progress {
     pub(super) async fn open(session: &mut Session, source: &Identity, wish: Origin) -> Result<Self> {
         lock(session, source).await?;
         create(session).await?;
-        let (row, origin) = match read(session, source).await? {
+        let (row, origin, mark) = match read(session, source).await? {
             Some(found) => found,
             None => {
                 let (slot, system, database) = key(source);
                 let start = source.confirmed.to_string();
                 session.rows(INSERT, &[slot, system, database, &start]).await?;
-                (source.confirmed, None)
+                (source.confirmed, None, None)
             }
         };
-        let mut progress =
-            Self { source: source.clone(), update: guarded(UPDATE), row, by_origin: false, durable: row };
+        let mut progress = Self {
+            source: source.clone(),
+            update: guarded(UPDATE),
+            row,
+            by_origin: false,
+            durable: row,
+            mark,
+            marks: VecDeque::new(),
+        };
         let stored = progress.origin(session, wish, origin).await?;
         progress.durable = row.max(stored);
         source.check_stored(progress.durable, "the target")?;
@@ -99,11 +120,26 @@ impl Progress {
         self.move_row(session, commit.end)
     }
 
+    /// What was stored with the position when it was read.
+    pub(super) fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
+    }
+
+    /// What is to be stored with these positions.
+    pub(super) fn remember(&mut self, marks: Vec<(Lsn, String)>) {
+        self.marks.extend(marks);
+    }
+
     /// Queues the moving of the row.
     pub(super) fn move_row(&mut self, session: &mut Session, to: Lsn) -> Result<()> {
         let (slot, system, database) = key(&self.source);
         let (from, at) = (self.row.to_string(), to.to_string());
-        let values = [text(slot), text(system), text(database), text(&from), text(&at)];
+        let mut mark = None;
+        while self.marks.front().is_some_and(|(end, _)| *end <= to) {
+            mark = self.marks.pop_front();
+        }
+        let mark = mark.as_ref().map_or(Value::Null, |(_, mark)| text(mark));
+        let values = [text(slot), text(system), text(database), text(&from), text(&at), mark];
         session.execute(Step::Progress, &self.update, values)?;
         self.row = to;
         Ok(())
@@ -221,12 +257,14 @@ async fn lock(session: &mut Session, source: &Identity) -> Result<()> {
 }
 
 async fn create(session: &mut Session) -> Result<()> {
-    let rows = session.rows(EXISTS, &[]).await?;
-    if !rows.is_empty() {
-        return Ok(());
-    }
+    let columns = session.rows(COLUMNS, &[]).await?.into_iter().flatten().next().flatten();
+    let sql: &[&str] = match columns.as_deref() {
+        Some("2") => return Ok(()),
+        Some("1") => &[ADD],
+        _ => &CREATE,
+    };
     session.own("begin")?;
-    for sql in CREATE {
+    for sql in sql.iter().chain(&barrier::CREATE) {
         session.once(Step::Own, sql)?;
     }
     session.own("commit")?;
@@ -245,7 +283,10 @@ async fn create(session: &mut Session) -> Result<()> {
 }
 
 /// The row of this source.
-async fn read(session: &mut Session, source: &Identity) -> Result<Option<(Lsn, Option<String>)>> {
+async fn read(
+    session: &mut Session,
+    source: &Identity,
+) -> Result<Option<(Lsn, Option<String>, Option<String>)>> {
     let rows = session.rows(ROWS, &[&source.slot, &source.database]).await.map_err(|error| {
         let login = ident(&session.login.name);
         match error.code() {
@@ -257,9 +298,9 @@ async fn read(session: &mut Session, source: &Identity) -> Result<Option<(Lsn, O
     })?;
     let mut other = None;
     for mut row in rows {
-        let [Some(system), Some(at), origin] = row.as_mut_slice() else { continue };
+        let [Some(system), Some(at), origin, mark] = row.as_mut_slice() else { continue };
         if *system == source.system {
-            return Ok(Some((lsn(vec![vec![Some(at.clone())]])?, origin.take())));
+            return Ok(Some((lsn(vec![vec![Some(at.clone())]])?, origin.take(), mark.take())));
         }
         other = Some(system.clone());
     }

@@ -167,6 +167,7 @@ impl Tables {
 /// The error for a relation that the target does not have.
 pub(super) fn missing(relation: &Relation) -> Error {
     Error::fatal(format!("table {relation} does not exist at the target"))
+        .with_code("42P01")
         .hint("copy it first with a snapshot (`pgstream snapshot`), or leave it out with a table filter")
 }
 

@@ -40,6 +40,8 @@ pub struct Headers {
     pub whole_row: bool,
     /// Nothing of its transaction comes behind it.
     pub last: bool,
+    /// In how many partitions it is, from the first on; 0 or 1 = in this one only.
+    pub copies: i32,
 }
 
 impl Headers {
@@ -50,6 +52,7 @@ impl Headers {
             "commit_lsn" => self.commit_lsn = value.parse().unwrap_or(Lsn::ZERO),
             "ordinal" => self.ordinal = value.parse().ok(),
             "oid" => self.oid = value.parse().unwrap_or(0),
+            "copies" => self.copies = value.parse().unwrap_or(0),
             "last" => self.last = value == "true",
             "identity" => self.whole_row = value == "full",
             _ => {}
@@ -132,7 +135,13 @@ impl Decoder {
             "D" => RowChange::Delete { old: old()? },
             "T" => {
                 let (relations, ids) = (vec![relation], vec![ids]);
-                return Ok(Event::Truncate(Truncate { lsn, relations, restart_identity: false, ids }));
+                return Ok(Event::Truncate(Truncate {
+                    lsn,
+                    relations,
+                    restart_identity: false,
+                    apart: true,
+                    ids,
+                }));
             }
             other => return Err(Error::rejected(format!("an event with the unknown action {other:?}"))),
         };

@@ -2,6 +2,7 @@
 //!
 //! Nothing is committed by itself: [`Reader::commit`] is called with what is durable at the target.
 
+pub mod dead;
 pub mod decode;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,9 +22,6 @@ use decode::Headers;
 
 /// How soon a topic is found that is made later, and a new partition of it.
 const LOOK_EVERY_MS: &str = "2000";
-/// How soon another member takes over what a killed one had.
-const SESSION_TIMEOUT_MS: &str = "10000";
-const HEARTBEAT_MS: &str = "2000";
 /// Memory for messages that were fetched and wait.
 const QUEUE_KIB: &str = "16384";
 
@@ -52,9 +50,13 @@ impl ClientContext for Membership {
 }
 
 impl ConsumerContext for Membership {
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         self.generation.fetch_add(1, Ordering::AcqRel);
         if let Rebalance::Assign(partitions) = rebalance {
+            // The client remembers what was paused before.
+            if let Err(error) = consumer.resume(partitions) {
+                tracing::warn!(%error, "partitions that were held back may stay so");
+            }
             let partitions: Vec<i32> = partitions.elements().iter().map(|one| one.partition()).collect();
             tracing::info!(?partitions, "partitions given to this process");
         }
@@ -72,8 +74,8 @@ pub struct Received {
     pub value: Vec<u8>,
     /// What it says beside.
     pub headers: Headers,
-    /// Its key is that of a row: the rows of its table are in several partitions.
-    pub by_row: bool,
+    /// What keeps its order.
+    pub key: Option<Vec<u8>>,
 }
 
 impl Reader {
@@ -95,8 +97,8 @@ impl Reader {
             .set("enable.auto.offset.store", "false")
             .set("allow.auto.create.topics", "false")
             .set("isolation.level", "read_committed")
-            .set("session.timeout.ms", SESSION_TIMEOUT_MS)
-            .set("heartbeat.interval.ms", HEARTBEAT_MS)
+            .set("session.timeout.ms", source.session_timeout.as_millis().to_string())
+            .set("heartbeat.interval.ms", (source.session_timeout.as_millis() / 5).to_string())
             .set("topic.metadata.refresh.interval.ms", LOOK_EVERY_MS)
             .set("queued.max.messages.kbytes", QUEUE_KIB)
             .set(
@@ -135,7 +137,7 @@ impl Reader {
     pub async fn receive(&self) -> Result<Received> {
         loop {
             match self.consumer.recv().await {
-                Ok(message) => return received(&message),
+                Ok(message) => return Ok(received(&message)),
                 Err(error) => match error.rdkafka_error_code() {
                     // It is looked for again and again.
                     Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {}
@@ -166,6 +168,35 @@ impl Reader {
         .await
     }
 
+    /// A partition gives nothing until it is resumed.
+    pub fn pause(&self, partition: i32) -> Result<()> {
+        self.consumer.pause(&self.one(partition)).map_err(kafka::error)
+    }
+
+    /// It gives again.
+    pub fn resume(&self, partition: i32) -> Result<()> {
+        self.consumer.resume(&self.one(partition)).map_err(kafka::error)
+    }
+
+    fn one(&self, partition: i32) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&self.topic, partition);
+        list
+    }
+
+    /// Whether the topic has more than one partition.
+    pub async fn has_several(&self) -> Result<bool> {
+        let metadata = self.blocking(|consumer, topic| {
+            Ok(consumer
+                .fetch_metadata(Some(topic), PATIENCE)?
+                .topics()
+                .iter()
+                .map(|topic| topic.partitions().len())
+                .sum::<usize>())
+        });
+        metadata.await.map(|partitions| partitions > 1)
+    }
+
     /// Notes for the group what is durable: by partition, the next offset.
     pub async fn commit(&self, next: impl Iterator<Item = (i32, i64)>, wait: bool) -> Result<()> {
         let mut list = TopicPartitionList::new();
@@ -190,19 +221,20 @@ impl Reader {
     }
 }
 
-fn received(message: &BorrowedMessage<'_>) -> Result<Received> {
-    let (mut headers, mut by_row) = (Headers::default(), false);
+fn received(message: &BorrowedMessage<'_>) -> Received {
+    let mut headers = Headers::default();
     for header in message.headers().into_iter().flat_map(|headers| headers.iter()) {
         if let Some(Ok(value)) = header.value.map(std::str::from_utf8) {
             headers.add(header.key, value);
-            let rest = message.key().filter(|_| header.key == "table");
-            by_row |= rest
-                .and_then(|key| key.strip_prefix(value.as_bytes()))
-                .is_some_and(|rest| rest.starts_with(b":"));
         }
     }
-    let value = message.payload().unwrap_or_default().to_vec();
-    Ok(Received { partition: message.partition(), offset: message.offset(), value, headers, by_row })
+    Received {
+        partition: message.partition(),
+        offset: message.offset(),
+        value: message.payload().unwrap_or_default().to_vec(),
+        headers,
+        key: message.key().map(<[u8]>::to_vec),
+    }
 }
 
 /// Says where a message stands.
