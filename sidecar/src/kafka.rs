@@ -9,6 +9,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 
@@ -20,6 +21,10 @@ use crate::{retry, run};
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a new topic is looked for until the brokers know it.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Keeps a topic small: all but the last message of each key goes, in pieces of this size.
+const COMPACTED: [(&str, &str); 3] =
+    [("cleanup.policy", "compact"), ("segment.bytes", "4194304"), ("min.cleanable.dirty.ratio", "0.1")];
 
 /// A client of that cluster, not yet producer or consumer.
 pub fn client(cluster: &KafkaCluster) -> ClientConfig {
@@ -77,6 +82,8 @@ impl ProducerContext for Voice {
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
+impl ConsumerContext for Voice {}
+
 impl Voice {
     /// An error of the client, told by the reason behind it where one is known.
     pub fn explain(&self, error: KafkaError) -> Error {
@@ -108,6 +115,7 @@ fn kind(code: RDKafkaErrorCode) -> Kind {
         | Code::InvalidReplicationFactor
         | Code::InvalidPartitions
         | Code::PolicyViolation
+        | Code::InvalidTransactionTimeout
         | Code::UnsupportedVersion => Kind::Fatal,
         // A broker that cannot be reached, has no leader, is full or slow.
         _ => Kind::Transient,
@@ -139,6 +147,12 @@ fn of(code: RDKafkaErrorCode, text: &str) -> Error {
         }
         Code::UnknownTopic | Code::UnknownTopicOrPartition => {
             error.hint("make the topic, or set topic.auto_create")
+        }
+        Code::InvalidTransactionTimeout => {
+            error.hint("transaction_timeout must not exceed transaction.max.timeout.ms of the brokers")
+        }
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
+            error.context("another sidecar has taken this slot's transactions over").hint("stop one of them")
         }
         Code::MessageSizeTooLarge => error.hint(
             "raise max.message.bytes of the topic, or name a topic for dead letters (topic.dead_letters)",
@@ -251,7 +265,12 @@ pub async fn topic(cluster: &KafkaCluster, topic: &Topic) -> Result<Facts> {
 /// Makes a topic, and waits until the brokers know it; its partitions.
 async fn made(asking: &Asking, admin: &AdminClient<Voice>, topic: &Topic) -> Result<i32> {
     let replication = TopicReplication::Fixed(i32::from(topic.replication_factor));
-    let new = NewTopic::new(&topic.name, i32::from(topic.partitions), replication);
+    let mut new = NewTopic::new(&topic.name, i32::from(topic.partitions), replication);
+    if topic.compacted {
+        for (name, value) in COMPACTED {
+            new = new.set(name, value);
+        }
+    }
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     for answer in admin.create_topics([&new], &options).await.map_err(error)? {
         match answer {

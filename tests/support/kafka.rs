@@ -238,8 +238,7 @@ impl Broker {
         let reader = self.reader(Isolation::Uncommitted);
         wait_for(LONG, || {
             // Offsets are asked first: that is much cheaper than reading. They count more than messages.
-            let offsets: i64 = reader.ends(topic)?.values().map(|(low, high)| high - low).sum();
-            let held = usize::try_from(offsets).unwrap_or_default();
+            let held = reader.held(topic)?;
             let few = |held: usize| format!("topic {topic} holds {held} of {count} messages");
             if held < count {
                 return Err(few(held));
@@ -250,6 +249,13 @@ impl Broker {
             }
             Ok(messages)
         })
+    }
+
+    /// How many offsets a topic holds now, 0 when there is no such topic: its messages, and what transactions leave behind.
+    #[track_caller]
+    pub fn held(&self, topic: &str) -> usize {
+        let reader = self.reader(Isolation::Uncommitted);
+        wait_for(SOON, || reader.held(topic))
     }
 
     /// All that a topic holds now, by partition and offset; nothing when there is no such topic. What transactions
@@ -319,6 +325,11 @@ impl Reader {
             Ok((partition.id(), ends))
         });
         ends.collect()
+    }
+
+    fn held(&self, topic: &str) -> Result<usize, String> {
+        let offsets: i64 = self.ends(topic)?.values().map(|(low, high)| high - low).sum();
+        Ok(usize::try_from(offsets).unwrap_or_default())
     }
 
     #[track_caller]

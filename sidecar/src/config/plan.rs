@@ -130,6 +130,17 @@ pub struct KafkaTarget {
     pub compression: String,
     /// The topic for key and position of what is too large; `None` = stop.
     pub dead_letters: Option<String>,
+    /// Transactions of Kafka, when they are used.
+    pub exactly_once: Option<ExactlyOnce>,
+}
+
+/// Transactions of Kafka.
+#[derive(Debug, Clone)]
+pub struct ExactlyOnce {
+    /// The topic of positions.
+    pub positions: String,
+    /// How long the brokers leave one open.
+    pub timeout: Duration,
 }
 
 /// A Kafka cluster and how we log in there.
@@ -174,6 +185,8 @@ pub struct Topic {
     pub replication_factor: u16,
     /// Make it.
     pub auto_create: bool,
+    /// A new one keeps the last message of each key, and of these only.
+    pub compacted: bool,
 }
 
 /// The key of a message. Messages with one key keep their order.

@@ -4,9 +4,7 @@
 //! infinities (which JSON lacks) are strings, booleans and NULL are JSON's own, bytea is hex without `\x`, everything else is a string in
 //! PostgreSQL's text form. A TOASTed value that did not change is absent.
 
-use super::{
-    type_name, Change, Event, Ids, Lsn, OldRow, Relation, RowChange, Timestamp, Transaction, Tuple, Value,
-};
+use super::{type_name, Change, Event, Ids, Lsn, OldRow, Relation, RowChange, Tuple, Value};
 
 const BYTEA: u32 = 17;
 const BOOL: u32 = 16;
@@ -18,13 +16,18 @@ const NO_METADATA: &str = r#""metadata":{"schema_id":null,"table_pgstream_id":""
 #[derive(Debug, Default)]
 pub struct Encoder {
     time: String,
+    /// Of the transaction that a copy came into.
+    outer: Option<String>,
 }
 
 impl Encoder {
     /// Appends the line of one event, newline included. Begin, commit and keepalive have none.
     pub fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Begin(Transaction { time, .. }) => self.time = Timestamp::to_string(time),
+            Event::Begin(transaction) => {
+                let before = std::mem::replace(&mut self.time, transaction.time.to_string());
+                self.outer = transaction.is_copy().then_some(before);
+            }
             Event::Change(change) => self.change(change, out),
             Event::Truncate(truncate) => {
                 for (index, relation) in truncate.relations.iter().enumerate() {
@@ -38,7 +41,12 @@ impl Encoder {
             Event::Message(message) => {
                 self.message(message.lsn, &message.prefix, &String::from_utf8_lossy(&message.content), out);
             }
-            Event::Commit(_) | Event::Keepalive(_) => {}
+            Event::Commit(_) => {
+                if let Some(before) = self.outer.take() {
+                    self.time = before;
+                }
+            }
+            Event::Keepalive(_) => {}
         }
     }
 
@@ -230,7 +238,7 @@ mod tests {
     }
 
     fn written(event: Event) -> String {
-        let mut encoder = Encoder { time: "2026-11-21 10:03:18+00".into() };
+        let mut encoder = Encoder { time: "2026-11-21 10:03:18+00".into(), outer: None };
         let mut out = Vec::new();
         encoder.write(&event, &mut out);
         String::from_utf8(out).expect("utf-8")

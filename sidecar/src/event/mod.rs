@@ -48,12 +48,19 @@ pub enum Event {
 /// The beginning of a transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct Transaction {
-    /// Transaction id at the source.
+    /// Transaction id at the source; 0 = rows of a copy, which may come in the middle of another transaction.
     pub xid: u32,
     /// Where its commit record starts.
     pub commit_lsn: Lsn,
     /// When it committed.
     pub time: Timestamp,
+}
+
+impl Transaction {
+    /// No transaction of the log, but rows of a copy.
+    pub fn is_copy(&self) -> bool {
+        self.xid == 0
+    }
 }
 
 /// The end of a transaction.

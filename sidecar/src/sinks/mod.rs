@@ -58,7 +58,8 @@ impl Sink {
     /// The end of the last transaction that is durable here, if the destination remembers it; otherwise the slot's own position counts.
     pub fn progress(&self) -> Option<Lsn> {
         match self {
-            Self::Stdout(_) | Self::Kafka(_) => None,
+            Self::Stdout(_) => None,
+            Self::Kafka(sink) => sink.progress(),
             Self::Postgres(sink) => sink.progress(),
         }
     }
@@ -99,7 +100,8 @@ impl Sink {
     /// Remembers a position reached without writes (`at` is past every transaction written so far), or the position a new slot starts at.
     pub async fn advance(&mut self, at: Lsn) -> Result<()> {
         match self {
-            Self::Stdout(_) | Self::Kafka(_) => Ok(()),
+            Self::Stdout(_) => Ok(()),
+            Self::Kafka(sink) => sink.advance(at).await,
             Self::Postgres(sink) => sink.advance(at).await,
         }
     }

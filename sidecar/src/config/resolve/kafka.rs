@@ -1,12 +1,21 @@
 //! A Kafka cluster and its topic.
 
+use std::time::Duration;
+
 use crate::config::plan::{
-    KafkaCluster, KafkaLogin, KafkaSource, KafkaTarget, KafkaTls, PartitionKey, StartOffset, Topic,
+    ExactlyOnce, KafkaCluster, KafkaLogin, KafkaSource, KafkaTarget, KafkaTls, PartitionKey, StartOffset,
+    Topic,
 };
 use crate::config::Settings;
 
 /// The topic where none is named.
 const TOPIC: &str = "pgstream";
+
+/// The topic of positions where none is named.
+const POSITIONS: &str = "pgstream_positions";
+
+/// What brokers allow at most, if nobody has changed it.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The group where none is named.
 const GROUP: &str = "pgstream-consumer-group";
@@ -45,6 +54,7 @@ impl Settings {
                 auto_create: self
                     .flag("target.kafka.topic.auto_create")
                     .unwrap_or(self.chosen.target == Some("kafka")),
+                compacted: false,
             },
             key: match self.text("target.kafka.topic.partition_key") {
                 Some("table") => PartitionKey::Table,
@@ -52,7 +62,15 @@ impl Settings {
                 _ => PartitionKey::Schema,
             },
             dead_letters: self.text("target.kafka.topic.dead_letters").map(str::to_owned),
+            exactly_once: self.exactly_once(),
             compression: self.text("target.kafka.compression").unwrap_or("lz4").to_owned(),
+        })
+    }
+
+    fn exactly_once(&self) -> Option<ExactlyOnce> {
+        (self.flag("target.kafka.exactly_once") == Some(true)).then(|| ExactlyOnce {
+            positions: self.text("target.kafka.topic.positions").unwrap_or(POSITIONS).to_owned(),
+            timeout: self.duration("target.kafka.transaction_timeout").unwrap_or(TRANSACTION_TIMEOUT),
         })
     }
 

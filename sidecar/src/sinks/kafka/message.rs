@@ -62,6 +62,8 @@ pub(super) struct Writer {
     commit_lsn: Lsn,
     /// Of the next event; `None` within rows of a snapshot.
     ordinal: Option<u64>,
+    /// Both of the transaction that a copy came into.
+    outer: Option<(Lsn, Option<u64>)>,
     /// Waits until it is known whether it is its transaction's last.
     held: Option<Message>,
 }
@@ -69,16 +71,23 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(by: PartitionKey, source: &str) -> Self {
         let (encoder, commit_lsn) = (Encoder::default(), Lsn::ZERO);
-        Self { encoder, by, source: source.into(), commit_lsn, ordinal: None, held: None }
+        Self { encoder, by, source: source.into(), commit_lsn, ordinal: None, outer: None, held: None }
+    }
+
+    /// The next event is a row of a copy.
+    pub(super) fn in_copy(&self) -> bool {
+        self.ordinal.is_none()
     }
 
     /// Adds the messages of an event; the last one so far waits for the next, or for the end of its transaction.
     pub(super) fn write(&mut self, event: &Event, out: &mut Vec<Message>) {
         match event {
             Event::Begin(transaction) => {
+                if transaction.is_copy() {
+                    self.outer = Some((self.commit_lsn, self.ordinal));
+                }
                 self.commit_lsn = transaction.commit_lsn;
-                // Transactions of the log have an id.
-                self.ordinal = (transaction.xid > 0).then_some(0);
+                self.ordinal = (!transaction.is_copy()).then_some(0);
                 self.encoder.write(event, &mut Vec::new());
             }
             Event::Change(change) => match self.split(change) {
@@ -118,10 +127,16 @@ impl Writer {
                 self.encoder.write(event, &mut line);
                 self.add(Place::ByKey, message.prefix.as_bytes().to_vec(), line, headers, out);
             }
-            Event::Commit(_) => out.extend(self.held.take().map(|mut message| {
-                message.headers.last = true;
-                message
-            })),
+            Event::Commit(_) => {
+                out.extend(self.held.take().map(|mut message| {
+                    message.headers.last = true;
+                    message
+                }));
+                self.encoder.write(event, &mut Vec::new());
+                if let Some(outer) = self.outer.take() {
+                    (self.commit_lsn, self.ordinal) = outer;
+                }
+            }
             Event::Keepalive(_) => {}
         }
     }
@@ -328,6 +343,32 @@ mod tests {
         assert_eq!(of(PartitionKey::Table, ["1", "2", "v"]).0, "U", "one key holds both");
         let stays = ("U".to_owned(), "public.t:1,1".to_owned());
         assert_eq!(of(PartitionKey::PrimaryKey, ["1", "2", "unchanged"]), stays, "the new row is not known");
+    }
+
+    /// Its names and time go on where they were.
+    #[test]
+    fn a_copy_comes_into_a_transaction() {
+        let mut writer = Writer::new(PartitionKey::Schema, "7/app");
+        let mut out = Vec::new();
+        let mut write = |event: Event| writer.write(&event, &mut out);
+        let change = || {
+            let relation = relation(ReplicaIdentity::Default);
+            Event::Change(Change { lsn: Lsn(0x100), relation, row: insert(["1", "1", "v"]), ids: None })
+        };
+        let begin = |xid, at| {
+            Event::Begin(Transaction { xid, commit_lsn: Lsn(at), time: Timestamp(at as i64 * 1_000_000) })
+        };
+        write(begin(5, 7));
+        write(change());
+        for event in [begin(0, 3), change(), commit(), change(), commit()] {
+            write(event);
+        }
+        let told: Vec<_> =
+            out.iter().map(|message| (message.headers.commit_lsn.0, message.headers.ordinal)).collect();
+        assert_eq!(told, [(7, Some(0)), (3, None), (7, Some(1))]);
+        let time = |index: usize| String::from_utf8_lossy(&out[index].value)[..60].to_owned();
+        assert_eq!(time(0), time(2));
+        assert_ne!(time(0), time(1));
     }
 
     #[test]

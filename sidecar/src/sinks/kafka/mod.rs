@@ -1,30 +1,37 @@
-//! A topic of a Kafka cluster: one message per event, at least once, in the order of each key.
+//! A topic of a Kafka cluster: one message per event, in the order of each key.
 //!
 //! ```text
-//! batch ──message──> key, value, headers ──producer──> all delivered (acks=all) ──> Ok
+//! batch ──message──> key, value, headers ──producer──> all delivered (acks=all) ──> Ok          at least once
+//!                                        └─exact─────> committed with the position ──> Ok       exactly once, where asked for
 //! ```
 //!
 //! Why nothing is lost or reordered: `write` answers only when every message of the batch is delivered, and the position moves only after
 //! that. The producer keeps the order of each partition. After any failure all of it is made anew and sent again from the confirmed
-//! position: readers may see a stretch twice, each time in order, and tell it by its headers (see [`message`]).
+//! position: readers may see a stretch twice, each time in order, and tell it by its headers (see [`message`]). With transactions (see
+//! [`exact`]) they do not. Rows of a copy are outside of them: a copy begins again after a failure.
 //!
 //! What the brokers never take, because it is too large, stops the stream; or, where a topic for dead letters is named, goes there by key and
 //! position, before the position moves.
 
+mod exact;
 mod message;
 mod producer;
 
 use super::Batch;
 use crate::config::plan::{KafkaTarget, Topic};
 use crate::error::Result;
+use crate::event::{Event, Lsn};
 use crate::kafka;
 use crate::source::slot::Identity;
+use exact::Exact;
 use message::{Message, Writer};
 use producer::Producer;
 
 /// A Kafka target.
 pub struct Kafka {
+    /// For all; with `exact` only for rows of copies.
     producer: Producer,
+    exact: Option<Exact>,
     writer: Writer,
     messages: Vec<Message>,
 }
@@ -40,10 +47,20 @@ impl Kafka {
             let topic = Topic { name: name.clone(), partitions: 1, ..target.topic.clone() };
             kafka::topic(&target.cluster, &topic).await?;
         }
-        let producer = Producer::new(target, facts)?;
         let named = !source.system.is_empty();
+        let exact = match target.exactly_once.as_ref().filter(|_| named) {
+            Some(wish) => Some(Exact::open(target, wish, facts, source).await?),
+            None => None,
+        };
+        let producer = Producer::new(target, facts)?;
         let source = if named { format!("{}/{}", source.system, source.database) } else { String::new() };
-        Ok(Self { producer, writer: Writer::new(target.key, &source), messages: Vec::new() })
+        let writer = Writer::new(target.key, &source);
+        Ok(Self { producer, exact, writer, messages: Vec::new() })
+    }
+
+    /// Where transactions are used, the position stored with them.
+    pub fn progress(&self) -> Option<Lsn> {
+        self.exact.as_ref().map(Exact::stored)
     }
 
     /// Sends a batch; Ok means that the brokers have it.
@@ -52,17 +69,44 @@ impl Kafka {
     /// As the broker says it: rejected for what it never takes, fatal for missing rights, otherwise transient.
     pub async fn write(&mut self, batch: Batch) -> Result<()> {
         for event in &batch.events {
+            let copied = self.writer.in_copy();
             self.messages.clear();
             self.writer.write(event, &mut self.messages);
             for message in &self.messages {
-                self.producer.send(message).await?;
+                match &mut self.exact {
+                    Some(exact) if message.headers.ordinal.is_some() => exact.send(message).await?,
+                    _ => self.producer.send(message).await?,
+                }
+            }
+            let Some(exact) = self.exact.as_mut().filter(|exact| exact.is_open() && !copied) else {
+                continue;
+            };
+            if let Some(end) = end(event).filter(|end| batch.end == Some(*end)) {
+                exact.commit(end).await?;
             }
         }
         self.producer.settled().await
     }
 
-    /// Nothing is on its way: `write` has waited for it.
+    /// Stores a position reached without writes. In the middle of a transaction it is left to that one.
+    pub async fn advance(&mut self, at: Lsn) -> Result<()> {
+        match self.exact.as_mut().filter(|exact| !exact.is_open() && exact.stored() < at) {
+            Some(exact) => exact.commit(at).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing is on its way: `write` has waited for it. A transaction that has not come to its end is rolled back with the value.
     pub async fn close(self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// The position that an event reaches.
+fn end(event: &Event) -> Option<Lsn> {
+    match event {
+        Event::Commit(commit) => Some(commit.end),
+        Event::Keepalive(at) => Some(*at),
+        _ => None,
     }
 }

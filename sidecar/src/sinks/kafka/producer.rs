@@ -8,17 +8,18 @@
 //! the batch, and with it the stream, which then starts again from the confirmed position with a new producer.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::Notify;
 
 use super::message::{Headers, Message, Place};
-use crate::config::plan::KafkaTarget;
+use crate::config::plan::{ExactlyOnce, KafkaTarget};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::{self, Facts, Voice};
 
@@ -29,11 +30,17 @@ const MESSAGE_TIMEOUT_MS: &str = "30000";
 /// How long a message may wait for others to go with.
 const LINGER_MS: &str = "1";
 
+/// How long beginning and ending a transaction may take.
+const TRANSACTION_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same for one that nobody waits for.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
+
 const MOST_HEADERS: usize = 8;
 
 /// A producer into one topic.
 pub(super) struct Producer {
-    inner: ThreadedProducer<Deliveries>,
+    inner: Arc<ThreadedProducer<Deliveries>>,
     topic: String,
     dead_letters: Option<String>,
     partitions: i32,
@@ -88,18 +95,35 @@ impl ProducerContext for Deliveries {
 }
 
 impl Deliveries {
+    /// A message was not even accepted.
+    fn too_large(&self, why: Error, refused: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
+        if why.kind() != Kind::Rejected || !self.keeps_dead {
+            return Err(why);
+        }
+        self.bury(Dead {
+            key: refused.key.unwrap_or_default().to_vec(),
+            headers: refused.headers.unwrap_or_default(),
+            bytes: refused.payload.map_or(0, <[u8]>::len),
+            error: why,
+        });
+        Ok(())
+    }
+
+    fn bury(&self, dead: Dead) {
+        self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(dead);
+    }
+
     /// A message was not taken.
     fn refused(&self, why: Error, message: &BorrowedMessage<'_>) {
         if why.kind() != Kind::Rejected || !self.keeps_dead {
             return self.fail(why);
         }
-        let dead = Dead {
+        self.bury(Dead {
             key: message.key().unwrap_or_default().to_vec(),
             headers: message.headers().map(|headers| headers.detach()).unwrap_or_default(),
             bytes: message.payload_len(),
             error: why,
-        };
-        self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(dead);
+        });
     }
 
     fn fail(&self, error: Error) {
@@ -118,6 +142,26 @@ fn explained(voice: &Voice, error: &KafkaError) -> Error {
 impl Producer {
     /// Connects lazily: nothing is sent before the first message.
     pub(super) fn new(target: &KafkaTarget, facts: Facts) -> Result<Self> {
+        Self::configured(target, facts, |_| {})
+    }
+
+    /// One with transactions. What is too large must not fail one of these: it is told by its size before it is sent.
+    pub(super) fn transactional(
+        target: &KafkaTarget,
+        wish: &ExactlyOnce,
+        facts: Facts,
+        id: &str,
+    ) -> Result<Self> {
+        Self::configured(target, facts, |config| {
+            config.set("transactional.id", id);
+            config.set("transaction.timeout.ms", wish.timeout.as_millis().to_string());
+            if let Some(largest) = facts.largest {
+                config.set("message.max.bytes", largest.to_string());
+            }
+        })
+    }
+
+    fn configured(target: &KafkaTarget, facts: Facts, more: impl FnOnce(&mut ClientConfig)) -> Result<Self> {
         let mut config = kafka::client(&target.cluster);
         config
             .set("enable.idempotence", "true")
@@ -130,9 +174,10 @@ impl Producer {
             .set("partitioner", "consistent_random")
             .set("message.max.bytes", "1000000000")
             .set("batch.size", batch_bytes(facts).to_string());
+        more(&mut config);
         let dead_letters = target.dead_letters.clone();
         let deliveries = Deliveries { keeps_dead: dead_letters.is_some(), ..Deliveries::default() };
-        let inner = config.create_with_context(deliveries).map_err(kafka::error)?;
+        let inner = Arc::new(config.create_with_context(deliveries).map_err(kafka::error)?);
         Ok(Self { inner, topic: target.topic.name.clone(), dead_letters, partitions: facts.partitions })
     }
 
@@ -163,7 +208,8 @@ impl Producer {
             let Err((error, refused)) = self.inner.send(record) else { return Ok(()) };
             deliveries.open.fetch_sub(1, Ordering::AcqRel);
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                return Err(explained(&deliveries.voice, &error).context(place(refused.topic, refused.key)));
+                let why = explained(&deliveries.voice, &error).context(place(refused.topic, refused.key));
+                return deliveries.too_large(why, refused);
             }
             record = refused;
             self.room().await?;
@@ -180,12 +226,25 @@ impl Producer {
         self.check()
     }
 
+    /// Sends a key and a value to another topic.
+    pub(super) async fn record(&self, topic: &str, key: &str, value: &str) -> Result<()> {
+        self.enqueue(BaseRecord::to(topic).key(key.as_bytes()).payload(value.as_bytes())).await
+    }
+
     /// Waits until everything was delivered, dead letters included.
     pub(super) async fn settled(&self) -> Result<()> {
         self.delivered().await?;
+        if self.dead_letters().await? {
+            self.delivered().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is left of messages that no broker takes; whether there were any.
+    pub(super) async fn dead_letters(&self) -> Result<bool> {
         let dead =
             std::mem::take(&mut *self.deliveries().dead.lock().unwrap_or_else(PoisonError::into_inner));
-        let Some(topic) = self.dead_letters.as_ref().filter(|_| !dead.is_empty()) else { return Ok(()) };
+        let Some(topic) = self.dead_letters.as_ref().filter(|_| !dead.is_empty()) else { return Ok(false) };
         for letter in dead {
             tracing::error!(
                 bytes = letter.bytes,
@@ -197,7 +256,40 @@ impl Producer {
             let record = BaseRecord::to(topic).key(&*letter.key).payload(value.as_bytes());
             self.enqueue(record.headers(letter.headers)).await?;
         }
-        self.delivered().await
+        Ok(true)
+    }
+
+    /// Ends the transactions of an earlier producer of this id; it cannot write any more.
+    pub(super) async fn first_transaction(&self) -> Result<()> {
+        self.transaction(|producer| producer.init_transactions(TRANSACTION_PATIENCE)).await
+    }
+
+    /// Begins a transaction.
+    pub(super) fn begin(&self) -> Result<()> {
+        self.inner.begin_transaction().map_err(kafka::error)
+    }
+
+    /// Waits until everything was delivered, and commits it.
+    pub(super) async fn commit(&self) -> Result<()> {
+        let committed = self.transaction(|producer| producer.commit_transaction(TRANSACTION_PATIENCE)).await;
+        // That a message was not taken says more than that therefore nothing is committed.
+        self.check()?;
+        committed
+    }
+
+    /// Tries to roll back. Where that fails, the next producer of this id does it, or the brokers when its time is over.
+    pub(super) fn abandon(&self) {
+        if let Err(error) = self.inner.abort_transaction(LAST_PATIENCE) {
+            tracing::debug!(%error, "a transaction was left open");
+        }
+    }
+
+    async fn transaction(
+        &self,
+        work: impl FnOnce(&ThreadedProducer<Deliveries>) -> KafkaResult<()> + Send + 'static,
+    ) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        kafka::blocking(move || work(&inner).map_err(|error| inner.context().voice.explain(error))).await
     }
 
     async fn delivered(&self) -> Result<()> {

@@ -76,13 +76,7 @@ impl Progress {
             Self { source: source.clone(), update: guarded(UPDATE), row, by_origin: false, durable: row };
         let stored = progress.origin(session, wish, origin).await?;
         progress.durable = row.max(stored);
-        if source.confirmed > progress.durable {
-            return Err(Error::fatal(format!(
-                "slot {} stands at {}, but the target has only seen its changes up to {}: the slot was re-made or the target restored",
-                source.slot, source.confirmed, progress.durable
-            ))
-            .hint("changes in between are lost for this target: copy the tables again with --resnapshot"));
-        }
+        source.check_stored(progress.durable, "the target")?;
         Ok(progress)
     }
 

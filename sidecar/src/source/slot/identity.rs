@@ -20,6 +20,23 @@ pub struct Identity {
     pub confirmed: Lsn,
 }
 
+impl Identity {
+    /// The stored position of a destination against the slot: what the slot has passed must be there.
+    ///
+    /// # Errors
+    /// Fatal when the slot stands behind it.
+    pub fn check_stored(&self, stored: Lsn, destination: &str) -> Result<()> {
+        if self.confirmed <= stored {
+            return Ok(());
+        }
+        let Self { slot, confirmed, .. } = self;
+        Err(Error::fatal(format!(
+            "slot {slot} stands at {confirmed}, but {destination} has only seen its changes up to {stored}: the slot was re-made or {destination} restored"
+        ))
+        .hint("changes in between are lost for it: copy the tables again with --resnapshot"))
+    }
+}
+
 /// Slots of a database, with what decides whether one can be read.
 const SLOTS: &str =
     "select slot_name::text, slot_type, coalesce(plugin::text, ''), coalesce(database::text, ''), \

@@ -1,0 +1,164 @@
+//! Messages and position in one transaction of Kafka: who reads committed messages sees each change once.
+//!
+//! ```text
+//! open    the transactions of whoever wrote this slot before us are ended, then its position is read
+//! send    begins a transaction with its first message
+//! commit  position ──> topic of positions, then all of it is committed
+//! ```
+//!
+//! Why each change is seen once: messages of the source's transactions and the position behind them are committed together or not at all, and
+//! the stream starts again from that position. A transaction of Kafka holds only whole ones of the source: it is committed where one ends,
+//! and one that goes on in the next batch stays open with it. Why no second writer comes between: a transactional id belongs to the slot, and a new
+//! producer of that id shuts out the one before. What ends without a commit is rolled back, by us or by the next producer.
+
+use std::time::Duration;
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message as _;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::message::Message;
+use super::producer::Producer;
+use crate::config::plan::{ExactlyOnce, KafkaCluster, KafkaTarget, Topic};
+use crate::error::{Error, Result};
+use crate::event::Lsn;
+use crate::kafka::{self, blocking, Facts, Voice, PATIENCE};
+use crate::source::slot::Identity;
+
+/// How long the topic of positions may take to be read.
+const READING: Duration = Duration::from_secs(60);
+
+/// A transactional producer and the position of its slot.
+pub(super) struct Exact {
+    producer: Producer,
+    positions: String,
+    /// Whose position: topic, server, database and slot.
+    key: String,
+    stored: Lsn,
+    /// A transaction has begun.
+    open: bool,
+}
+
+impl Exact {
+    /// Shuts out whoever wrote this slot before, and finds its position.
+    ///
+    /// # Errors
+    /// Fatal when the slot stands behind the position, or when rights are missing; transient when no broker answers.
+    pub(super) async fn open(
+        target: &KafkaTarget,
+        wish: &ExactlyOnce,
+        facts: Facts,
+        source: &Identity,
+    ) -> Result<Self> {
+        let topic =
+            Topic { name: wish.positions.clone(), partitions: 1, compacted: true, ..target.topic.clone() };
+        kafka::topic(&target.cluster, &topic).await?;
+        let producer = Producer::transactional(target, wish, facts, &transactional_id(source))?;
+        producer.first_transaction().await?;
+        let key = format!("{}/{}/{}/{}", target.topic.name, source.system, source.database, source.slot);
+        let found = position(&target.cluster, &wish.positions, &key).await?;
+        let stored = found.unwrap_or(source.confirmed);
+        source.check_stored(stored, "the topic")?;
+        let mut exact = Self { producer, positions: wish.positions.clone(), key, stored, open: false };
+        if found.is_none() {
+            exact.commit(stored).await?;
+        }
+        Ok(exact)
+    }
+
+    /// The position that is stored.
+    pub(super) fn stored(&self) -> Lsn {
+        self.stored
+    }
+
+    /// Whether something was sent that is not committed.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Sends a message of the source's log.
+    pub(super) async fn send(&mut self, message: &Message) -> Result<()> {
+        self.begin()?;
+        self.producer.send(message).await
+    }
+
+    /// Commits what was sent, with the position behind it.
+    pub(super) async fn commit(&mut self, end: Lsn) -> Result<()> {
+        self.begin()?;
+        self.producer.dead_letters().await?;
+        self.producer.record(&self.positions, &self.key, &end.to_string()).await?;
+        self.producer.commit().await?;
+        (self.open, self.stored) = (false, end);
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        if !self.open {
+            self.producer.begin()?;
+            self.open = true;
+        }
+        Ok(())
+    }
+}
+
+/// Readers of what is open wait for its end; it need not be the brokers' timeout.
+impl Drop for Exact {
+    fn drop(&mut self) {
+        if self.open {
+            self.producer.abandon();
+        }
+    }
+}
+
+fn transactional_id(source: &Identity) -> String {
+    format!("pgstream/{}/{}/{}", source.system, source.database, source.slot)
+}
+
+/// The position stored under a key: the last committed one.
+async fn position(cluster: &KafkaCluster, topic: &str, key: &str) -> Result<Option<Lsn>> {
+    let mut config = kafka::client(cluster);
+    // Nobody joins the group; a consumer just has to have one.
+    config.set("group.id", "pgstream").set("enable.auto.commit", "false");
+    config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
+    let (name, key) = (topic.to_owned(), key.to_owned());
+    let read = blocking(move || read(&config, &name, key.as_bytes()));
+    read.await.map_err(|error| error.context(format_args!("the positions in topic {topic}")))
+}
+
+/// Reads all partitions to their ends.
+fn read(config: &ClientConfig, topic: &str, key: &[u8]) -> Result<Option<Lsn>> {
+    let consumer: BaseConsumer<Voice> = config.create_with_context(Voice::default()).map_err(kafka::error)?;
+    let explain = |error| consumer.context().explain(error);
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(explain)?;
+    let mut open: Vec<i32> = metadata
+        .topics()
+        .iter()
+        .flat_map(|topic| topic.partitions())
+        .map(|partition| partition.id())
+        .collect();
+    let mut list = TopicPartitionList::new();
+    for partition in &open {
+        list.add_partition_offset(topic, *partition, Offset::Beginning).map_err(kafka::error)?;
+    }
+    consumer.assign(&list).map_err(kafka::error)?;
+    let until = std::time::Instant::now() + READING;
+    let mut last = None;
+    while !open.is_empty() {
+        if std::time::Instant::now() > until {
+            return Err(Error::transient(format!("not read within {READING:?}")));
+        }
+        match consumer.poll(PATIENCE) {
+            Some(Ok(message)) if message.key() == Some(key) => last = message.payload().map(<[u8]>::to_vec),
+            Some(Err(KafkaError::PartitionEOF(ended))) => open.retain(|partition| *partition != ended),
+            Some(Err(error)) => return Err(explain(error)),
+            Some(Ok(_)) | None => {}
+        }
+    }
+    let Some(text) = last else { return Ok(None) };
+    let text = String::from_utf8_lossy(&text);
+    let unknown =
+        |_| Error::fatal(format!("`{text}` is not a position")).hint("name another topic of positions");
+    text.parse().map(Some).map_err(unknown)
+}
