@@ -18,7 +18,7 @@ test: ## all tests, on real servers
 test-long: ## the same with the full counts of kills and storms
 	tests/setup.sh packages && PGSTREAM_TEST_LONG=1 cargo test $(NAME)
 
-bench: ## ours against PostgreSQL's own tools and pgcopydb, in one run
+bench: ## ours against PostgreSQL's own tools, pgcopydb and Debezium Server, in one run
 	tests/setup.sh packages bench && cargo run --release -p pgstream-tests --bin bench
 
 check: ## format, lints, licences, the shape of the tree

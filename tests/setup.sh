@@ -127,6 +127,45 @@ POM
     fi
 }
 
+# --- Debezium Server, for the bench -------------------------------------------------------------------------------
+
+debezium=3.6.0.Final
+
+# Its classes want a Java of 21 or later; empty where there is none.
+modern_java() {
+    local machine version
+    for machine in /usr/lib/jvm/*; do
+        version=$(sed -n 's/^JAVA_VERSION="\([0-9]*\).*/\1/p' "$machine/release" 2>/dev/null) || continue
+        [ "${version:-0}" -lt 21 ] || { echo "$machine/bin/java"; return; }
+    done
+}
+
+# 780 MB. It comes into place whole.
+fetch_debezium() {
+    local name=debezium-server-dist new=$work/debezium.new
+    [ -f "$work/debezium/$name-$debezium-runner.jar" ] && return
+    [ -n "$(modern_java)" ] || { say "there is no Java of 21 or later; the bench will go without Debezium Server"; return; }
+    say "fetching Debezium Server $debezium"
+    rm -rf "$new"
+    mkdir "$new"
+    if mvn -q -B dependency:copy -Dartifact="io.debezium:$name:$debezium:tar.gz" -DoutputDirectory="$new" >&2 &&
+        tar -xzf "$new/$name-$debezium.tar.gz" -C "$new" --strip-components=1; then
+        rm -rf "$new/$name-$debezium.tar.gz" "$work/debezium"
+        mv "$new" "$work/debezium"
+    else
+        rm -rf "$new"
+        say "Debezium Server cannot be fetched; the bench will go without it"
+    fi
+}
+
+# What the bench compares with; it runs without them too, and says so.
+rivals() {
+    type pgcopydb >/dev/null 2>&1 || (install_packages pgcopydb) ||
+        say "pgcopydb cannot be installed; the bench will go without it"
+    make_work_directory
+    case ${PGSTREAM_BENCH:-kafka} in kafka) fetch_debezium ;; esac
+}
+
 # --- ours -------------------------------------------------------------------------------------------------------
 
 build_sidecar() {
@@ -152,9 +191,7 @@ esac
 type cargo >/dev/null 2>&1 || die "please install Rust: https://rustup.rs"
 mapfile -t missing < <(missing_packages)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
-# The bench runs without its rival too, and says so.
-[ "${1:-} ${2:-}" != 'packages bench' ] || type pgcopydb >/dev/null 2>&1 || (install_packages pgcopydb) ||
-    say "pgcopydb cannot be installed; the bench will go without it"
+[ "${1:-} ${2:-}" != 'packages bench' ] || rivals
 [ "${1:-}" != packages ] || exit 0
 
 make_work_directory
@@ -166,4 +203,6 @@ build_extension
 echo "bin_dir=$bin_dir"
 echo "pgstream=$PGSTREAM_BIN"
 echo "kafka=$work/kafka/lib"
+echo "debezium=$work/debezium"
+echo "modern_java=$(modern_java)"
 echo "runs=$work/runs"

@@ -67,6 +67,7 @@ fn measure(source: &Database, target: &Database, first: i32, samples: i32) -> Ve
     times
 }
 
-fn quantile(sorted: &[f64], part: f64) -> f64 {
+/// The value below which `part` of them lie.
+pub(crate) fn quantile(sorted: &[f64], part: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * part) as usize]
 }

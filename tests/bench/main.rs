@@ -1,17 +1,19 @@
-//! `make bench`: pgstream against what PostgreSQL brings itself, and against pgcopydb where that is installed, on
-//! one machine, in one run, on the same WAL or rows.
+//! `make bench`: pgstream against what PostgreSQL brings itself, and against pgcopydb and Debezium Server where these
+//! are installed, on one machine, in one run, on the same WAL or rows.
 //!
 //! ```text
 //! slot -> nowhere        pgstream run > file           pg_recvlogical -f /dev/null
 //! slot -> PostgreSQL     pgstream run                  a subscription
 //! one commit -> seen     the same two, at 100 transactions a second
+//! slot -> Kafka          pgstream run                  Debezium Server
 //! copy                   pgstream snapshot             pgcopydb clone; pg_dump, then pg_restore
 //! ```
 //! Ratios are what counts: all parts share this machine's cores. `PGSTREAM_BENCH_SCALE` (1) multiplies the work;
-//! `PGSTREAM_BENCH` chooses `stream` (the first three) or `snapshot` (the copies).
+//! `PGSTREAM_BENCH` chooses `stream` (the first three), `kafka` or `snapshot` (the copies).
 
 mod apply;
 mod decode;
+mod kafka;
 mod latency;
 mod report;
 mod snapshot;
@@ -33,12 +35,12 @@ fn main() -> ExitCode {
 }
 
 fn bench() {
-    let (streams, copies) = match setting("PGSTREAM_BENCH").as_deref() {
-        None => (true, true),
-        Some("stream") => (true, false),
-        Some("snapshot") => (false, true),
-        Some(other) => panic!("PGSTREAM_BENCH is stream or snapshot, not {other}"),
-    };
+    let chosen = setting("PGSTREAM_BENCH");
+    let chosen = chosen.as_deref();
+    if let Some(other) = chosen.filter(|part| !["stream", "kafka", "snapshot"].contains(part)) {
+        panic!("PGSTREAM_BENCH is stream, kafka or snapshot, not {other}");
+    }
+    let wanted = |part: &str| chosen.is_none_or(|chosen| chosen == part);
     let scale = setting("PGSTREAM_BENCH_SCALE").and_then(|scale| scale.parse().ok()).unwrap_or(1.0);
     let conf = [
         "fsync = on",
@@ -49,18 +51,24 @@ fn bench() {
         "wal_retrieve_retry_interval = '100ms'",
     ];
     let options = || Options { conf: conf.map(str::to_owned).to_vec(), ..Options::default() };
-    let (source, target) = (Server::start("source", &options()), Server::start("target", &options()));
-
+    let source = Server::start("source", &options());
     let mut report = Report::default();
-    if streams {
-        stream(&source, &target, scale, &mut report);
+    if wanted("kafka") {
+        kafka::run(&source, scale, &mut report);
     }
-    let copied = !copies || snapshot::run(&source, &target, scale, &mut report);
+    let mut copied = true;
+    if wanted("stream") || wanted("snapshot") {
+        let target = Server::start("target", &options());
+        if wanted("stream") {
+            stream(&source, &target, scale, &mut report);
+        }
+        copied = !wanted("snapshot") || snapshot::run(&source, &target, scale, &mut report);
+    }
     report.print();
     assert!(copied, "pgstream did not copy all that it should");
 }
 
-/// The parts that read a slot.
+/// The parts from a slot to PostgreSQL or nowhere.
 fn stream(source: &Arc<Server>, target: &Arc<Server>, scale: f64, report: &mut Report) {
     for workload in [Workload::inserts(scale), Workload::tpcb(scale)] {
         eprintln!("bench: {} ...", workload.name);

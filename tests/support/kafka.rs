@@ -23,15 +23,10 @@ use crate::{wait_for, LONG, SOON};
 /// Marks the data as this node's; any 16 bytes would do.
 const CLUSTER: &str = "cGdzdHJlYW0tdGVzdHMtMQ";
 
-/// A small and quickly started machine, which leaves nothing in the system's folder for temporary files.
-const MACHINE: [&str; 6] = [
-    "-Xms256m",
-    "-Xmx512m",
-    "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:-UsePerfData",
-    "-Dlog4j.configuration=file:log4j.properties",
-];
+/// A small and quickly started machine.
+const SMALL: [&str; 4] = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+/// Of every machine: it leaves nothing in the system's folder for temporary files.
+const MACHINE: [&str; 2] = ["-XX:-UsePerfData", "-Dlog4j.configuration=file:log4j.properties"];
 
 const LOG4J: &str = "\
 log4j.rootLogger=INFO, stdout
@@ -49,6 +44,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub struct BrokerOptions {
     /// More lines for server.properties; the last word on a setting counts.
     pub conf: Vec<String>,
+    /// The Java machine's options for memory and speed; none: a small one that starts quickly.
+    pub machine: Vec<String>,
 }
 
 /// A running broker; it ends when the value does. Topics are not created by being used.
@@ -56,6 +53,7 @@ pub struct Broker {
     /// On 127.0.0.1.
     pub port: u16,
     folder: PathBuf,
+    machine: Vec<String>,
     process: Mutex<Option<Process>>,
 }
 
@@ -94,7 +92,9 @@ impl Broker {
     pub fn start(options: &BrokerOptions) -> Arc<Broker> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let folder = home().folder.join(format!("kafka-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
-        let broker = Broker { port: free_port(), folder, process: Mutex::default() };
+        let small = || SMALL.map(str::to_owned).to_vec();
+        let machine = if options.machine.is_empty() { small() } else { options.machine.clone() };
+        let broker = Broker { port: free_port(), folder, machine, process: Mutex::default() };
         broker.initialise(options);
         broker.start_again();
         Arc::new(broker)
@@ -142,7 +142,7 @@ impl Broker {
 
     fn java(&self, class: &str) -> Command {
         let mut command = Command::new("java");
-        command.args(MACHINE).arg(format!("-Djava.io.tmpdir={}", self.folder.display()));
+        command.args(&self.machine).args(MACHINE).arg(format!("-Djava.io.tmpdir={}", self.folder.display()));
         command.arg("-cp").arg(home().kafka.join("*")).arg(class);
         command.current_dir(&self.folder).stdin(Stdio::null());
         command

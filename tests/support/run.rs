@@ -45,6 +45,10 @@ pub struct Home {
     pub pgstream: PathBuf,
     /// Kafka's jars.
     pub kafka: PathBuf,
+    /// Debezium Server; there only where the bench had it fetched.
+    pub debezium: PathBuf,
+    /// A Java of 21 or later; empty where the machine has none.
+    pub modern_java: PathBuf,
     /// Everything this process makes lies here and goes with it.
     pub folder: PathBuf,
     _watchdog: Child,
@@ -80,6 +84,8 @@ fn set_up() -> Home {
         bin_dir: value("bin_dir"),
         pgstream: value("pgstream"),
         kafka: value("kafka"),
+        debezium: value("debezium"),
+        modern_java: value("modern_java"),
         folder,
         _watchdog: watchdog,
     }

@@ -13,8 +13,26 @@ impl Lsn {
 }
 
 impl fmt::Display for Lsn {
+    /// Each event is told with its own, so this does without the formatter's machinery.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xFFFF_FFFF)
+        let mut text = [b'/'; 17];
+        let slash = hex_before(&mut text, 17, self.0 & 0xFFFF_FFFF) - 1;
+        let start = hex_before(&mut text, slash, self.0 >> 32);
+        text[slash] = b'/';
+        f.write_str(std::str::from_utf8(&text[start..]).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// Writes a number of at most 32 bits so that it ends before `end`; where it starts.
+fn hex_before(text: &mut [u8; 17], end: usize, mut number: u64) -> usize {
+    let mut start = end;
+    loop {
+        start -= 1;
+        text[start] = b"0123456789ABCDEF"[(number & 15) as usize];
+        number >>= 4;
+        if number == 0 {
+            return start;
+        }
     }
 }
 
@@ -92,7 +110,7 @@ mod tests {
 
     #[test]
     fn lsn_text_round_trips() {
-        for text in ["0/0", "16/B374D848", "FFFFFFFF/FFFFFFFF"] {
+        for text in ["0/0", "0/10", "1/0", "16/B374D848", "FFFFFFFF/FFFFFFFF"] {
             assert_eq!(text.parse::<Lsn>().map(|lsn| lsn.to_string()), Ok(text.to_owned()));
         }
         for bad in ["", "/", "1/", "/1", "+1/2", "1/2/3", "x/1", "100000000/0"] {

@@ -56,6 +56,8 @@ impl Relation {
 
 impl std::fmt::Display for Relation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.schema, self.name)
+        f.write_str(&self.schema)?;
+        f.write_str(".")?;
+        f.write_str(&self.name)
     }
 }

@@ -27,12 +27,16 @@ use exact::Exact;
 use message::{Message, Writer};
 use producer::Producer;
 
+/// Messages made before they are sent: the client gets them faster than they are made, and so packs many into one request.
+const TOGETHER: usize = 500;
+
 /// A Kafka target.
 pub struct Kafka {
     /// For all; with `exact` only for rows of copies.
     producer: Producer,
     exact: Option<Exact>,
     writer: Writer,
+    /// To be sent.
     messages: Vec<Message>,
 }
 
@@ -70,22 +74,29 @@ impl Kafka {
     pub async fn write(&mut self, batch: Batch) -> Result<()> {
         for event in &batch.events {
             let copied = self.writer.in_copy();
-            self.messages.clear();
             self.writer.write(event, &mut self.messages);
-            for message in &self.messages {
-                match &mut self.exact {
-                    Some(exact) if message.headers.ordinal.is_some() => exact.send(message).await?,
-                    _ => self.producer.send(message).await?,
-                }
+            let end = end(event).filter(|end| !copied && batch.end == Some(*end));
+            if self.messages.len() >= TOGETHER || end.is_some() {
+                self.send().await?;
             }
-            let Some(exact) = self.exact.as_mut().filter(|exact| exact.is_open() && !copied) else {
-                continue;
-            };
-            if let Some(end) = end(event).filter(|end| batch.end == Some(*end)) {
+            let Some(exact) = self.exact.as_mut().filter(|exact| exact.is_open()) else { continue };
+            if let Some(end) = end {
                 exact.commit(end).await?;
             }
         }
+        self.send().await?;
         self.producer.settled().await
+    }
+
+    async fn send(&mut self) -> Result<()> {
+        for message in &self.messages {
+            match &mut self.exact {
+                Some(exact) if message.headers.ordinal.is_some() => exact.send(message).await?,
+                _ => self.producer.send(message).await?,
+            }
+        }
+        self.messages.clear();
+        Ok(())
     }
 
     /// Stores a position reached without writes. In the middle of a transaction it is left to that one.

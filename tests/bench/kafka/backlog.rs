@@ -1,0 +1,104 @@
+//! How fast a backlog is worked off.
+
+use std::sync::Arc;
+
+use pgstream_tests::{Broker, Database, Server};
+
+use super::program::{self, Aim, Running};
+use super::topic::Topic;
+use crate::report::{Better, Line, Report};
+use crate::workload::{init, init_native, median};
+
+/// In the last row.
+const LAST: &str = "the last row of all";
+
+/// What the rounds of one program gave: rows a second each, and the most memory of all.
+#[derive(Default)]
+struct Rounds {
+    rates: Vec<f64>,
+    memory: u64,
+}
+
+impl Rounds {
+    fn add(&mut self, name: &str, topic: &Topic, rows: u64, running: Running) {
+        let rate = topic.rate(rows, LAST, &running);
+        eprintln!("bench:   {name}: {rate:.0} rows/s");
+        self.rates.push(rate);
+        self.memory = self.memory.max(running.memory());
+        running.stop();
+    }
+
+    fn median(&self) -> Option<f64> {
+        (!self.rates.is_empty()).then(|| median(self.rates.clone()))
+    }
+}
+
+/// The programs take turns, each round on slots of its own.
+pub(super) fn run(source: &Arc<Server>, broker: &Arc<Broker>, scale: f64, rival: bool, report: &mut Report) {
+    let transactions = ((30_000.0 * scale) as u64).max(100);
+    let (rows, rounds) = (transactions * 100, if scale < 1.0 { 1 } else { 3 });
+    let database = source.database();
+    eprintln!("bench: Kafka, a backlog of {:.1}M rows, {rounds} rounds ...", rows as f64 / 1e6);
+    database.execute(
+        "create table events (id bigint primary key, at timestamptz, kind int, amount numeric, note text)",
+    );
+    let slots: Vec<String> = (0..rounds).map(|n| format!("{}_{n}", database.name)).collect();
+    for slot in &slots {
+        init(&database, slot);
+        init(&database, &format!("{slot}_once"));
+    }
+    let native = format!("{}_native", database.name);
+    init_native(&database, &native);
+    write(&database, transactions);
+
+    let [mut ours, mut once, mut theirs] = <[Rounds; 3]>::default();
+    for slot in &slots {
+        let topic = Topic::new(broker, slot);
+        ours.add("pgstream", &topic, rows, program::pgstream(&database, slot, broker, &topic.name));
+        let slot_once = format!("{slot}_once");
+        let topic = Topic::new(broker, &slot_once);
+        if let Some(running) = program::exactly_once(&database, &slot_once, broker, &topic.name) {
+            once.add("pgstream, exactly once", &topic, rows, running);
+        }
+        if rival {
+            let copy = format!("{slot}_copy");
+            database.execute(&format!("select pg_copy_logical_replication_slot('{native}', '{copy}')"));
+            let topic = Topic::new(broker, &format!("{slot}.public.events"));
+            let running = program::debezium(&database, &copy, broker, &topic.name, Aim::Rate);
+            theirs.add("Debezium Server", &topic, rows, running);
+        }
+    }
+    tell(&ours, &once, &theirs, report);
+}
+
+/// The rows, in transactions of a hundred.
+fn write(database: &Database, transactions: u64) {
+    database.execute(&format!(
+        "do $$ begin
+           for i in 1..{transactions} loop
+             insert into events select i * 100 + n, now(), n % 7, n * 1.25,
+                 case when i = {transactions} and n = 100 then '{LAST}' else
+                   'a note of some length, written by nobody, about ' || md5(n::text || i) || ' and then again, on the next day, about ' || md5(i::text || n)
+                 end
+               from generate_series(1, 100) n;
+             commit;
+           end loop;
+         end $$"
+    ));
+}
+
+fn tell(ours: &Rounds, once: &Rounds, theirs: &Rounds, report: &mut Report) {
+    let mut line = |what: &str, ours: &Rounds, theirs: &Rounds| {
+        let (ours, theirs) = (ours.median(), theirs.median());
+        report.line(Line { what: what.to_owned(), ours, theirs, unit: "rows/s", better: Better::More });
+    };
+    line("-> Kafka, Debezium Server", ours, theirs);
+    if !once.rates.is_empty() {
+        line("-> Kafka, exactly once, at least once", once, ours);
+    }
+    for (name, rounds) in [("", ours), (", exactly once", once), (", Debezium Server", theirs)] {
+        if rounds.memory > 0 {
+            report.memory(format!("at most, -> Kafka{name}"), rounds.memory);
+        }
+    }
+}

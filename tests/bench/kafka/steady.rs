@@ -1,0 +1,106 @@
+//! From a row to the consumer that has it, at 5000 transactions a second.
+//!
+//! The row holds the server's clock as it was when the row was written, which is before its commit: the commit itself, with
+//! its wait for the disk, is part of every figure. All clocks are this machine's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgstream_tests::{Broker, Database, Server};
+
+use super::program::{self, Aim, Running};
+use super::topic::{Topic, TICK};
+use crate::latency::quantile;
+use crate::report::{Better, Line, Report};
+use crate::workload::{init, init_native};
+
+/// Transactions a second, of one row each.
+const RATE: usize = 5000;
+/// Until then Java machines translate themselves.
+const WARM: Duration = Duration::from_secs(10);
+/// The writers go on for as long, so that the last row of the time is like all others.
+const AFTER: Duration = Duration::from_secs(1);
+/// That write: one alone would wait for the disk too often.
+const SESSIONS: usize = 10;
+
+/// The programs one after the other, each on a topic of its own.
+pub(super) fn run(source: &Arc<Server>, broker: &Arc<Broker>, scale: f64, rival: bool, report: &mut Report) {
+    let time = Duration::from_secs_f64((30.0 * scale).max(5.0));
+    eprintln!("bench: Kafka, {RATE} rows/s for {} s ...", time.as_secs());
+    let database = source.database();
+    database.execute("create table ticks (id bigserial primary key, note text)");
+    let slot = format!("{}_ours", database.name);
+    init(&database, &slot);
+    let topic = Topic::new(broker, &slot);
+    let running = program::pgstream(&database, &slot, broker, &topic.name);
+    let ours = measure(&database, &topic, time, running);
+    let mut theirs = None;
+    if rival {
+        let slot = format!("{}_theirs", database.name);
+        init_native(&database, &slot);
+        let topic = Topic::new(broker, &format!("{slot}.public.ticks"));
+        let running = program::debezium(&database, &slot, broker, &topic.name, Aim::Latency);
+        theirs = Some(measure(&database, &topic, time, running));
+    }
+    for (part, name) in [(0.5, "p50"), (0.99, "p99")] {
+        report.line(Line {
+            what: format!("row -> consumer, {RATE} tx/s, {name}"),
+            ours: Some(quantile(&ours.times, part)),
+            theirs: theirs.as_ref().map(|seen| quantile(&seen.times, part)),
+            unit: "ms",
+            better: Better::Less,
+        });
+    }
+    for (name, seen) in [("pgstream", Some(ours)), ("Debezium Server", theirs)] {
+        if let Some(rate) = seen.map(|seen| seen.rate).filter(|rate| *rate < RATE as f64 * 0.95) {
+            report.failure(format!(
+                "{name}: {rate:.0} of {RATE} tx/s came: its latency is that of another load"
+            ));
+        }
+    }
+}
+
+/// What a consumer saw.
+struct Seen {
+    /// Milliseconds, sorted.
+    times: Vec<f64>,
+    /// Rows a second.
+    rate: f64,
+}
+
+fn measure(database: &Database, topic: &Topic, time: Duration, running: Running) -> Seen {
+    database.execute(&ticks(1));
+    topic.begun(&running);
+    let each = RATE * (WARM + time + AFTER).as_secs() as usize / SESSIONS;
+    let mut times = std::thread::scope(|scope| {
+        for _ in 0..SESSIONS {
+            scope.spawn(|| database.execute(&ticks(each)));
+        }
+        topic.times(WARM);
+        topic.times(time)
+    });
+    running.check();
+    running.stop();
+    let rate = times.len() as f64 / time.as_secs_f64();
+    times.sort_by(f64::total_cmp);
+    let figures = [0.5, 0.9, 0.99, 1.0].map(|part| quantile(&times, part));
+    eprintln!("bench:   {rate:.0} rows/s; p50, p90, p99, most: {figures:.2?} ms");
+    Seen { times, rate }
+}
+
+/// Transactions of one row at the pace of one session. The server runs them by itself: a client's part in each would cost more than the
+/// transaction, on cores that all of this shares. One that is late makes up for it.
+fn ticks(count: usize) -> String {
+    let pause = SESSIONS as f64 / RATE as f64;
+    let note = " a note of some length, written by nobody,".repeat(4);
+    format!(
+        "do $$ declare due timestamptz := clock_timestamp(); begin
+           for i in 1..{count} loop
+             due := due + interval '{pause} s';
+             perform pg_sleep(extract(epoch from due - clock_timestamp()));
+             insert into ticks (note) values ('{TICK}' || (extract(epoch from clock_timestamp()) * 1000000)::bigint || '{note}');
+             commit;
+           end loop;
+         end $$"
+    )
+}
