@@ -4,6 +4,7 @@ mod ddl;
 mod injector;
 mod kafka;
 mod kafka_broker;
+mod kafka_forms;
 mod kafka_reader;
 mod records;
 mod resume;

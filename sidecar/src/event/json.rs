@@ -5,7 +5,8 @@
 //! PostgreSQL's text form. A TOASTed value that did not change is absent.
 
 use super::{
-    type_name, Change, Event, Ids, Lsn, OldRow, Relation, RowChange, Timestamp, Transaction, Tuple, Value,
+    type_name, Change, Ddl, Event, Ids, Lsn, Message, OldRow, Relation, RowChange, Transaction, Truncate,
+    Tuple, Value,
 };
 
 const BYTEA: u32 = 17;
@@ -24,22 +25,39 @@ impl Encoder {
     /// Appends the line of one event, newline included. Begin, commit and keepalive have none.
     pub fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Begin(Transaction { time, .. }) => self.time = Timestamp::to_string(time),
+            Event::Begin(transaction) => self.begin(transaction),
             Event::Change(change) => self.change(change, out),
             Event::Truncate(truncate) => {
-                for (index, relation) in truncate.relations.iter().enumerate() {
-                    self.head('T', truncate.lsn, relation, out);
-                    out.extend_from_slice(b"null,\"identity\":null,");
-                    write_metadata(truncate.ids.get(index).and_then(Option::as_deref), out);
-                    out.push(b'\n');
-                }
+                (0..truncate.relations.len()).for_each(|index| self.truncate(truncate, index, out));
             }
-            Event::Ddl(ddl) => self.message(ddl.lsn, "pgstream.ddl", &ddl.content().to_string(), out),
-            Event::Message(message) => {
-                self.message(message.lsn, &message.prefix, &String::from_utf8_lossy(&message.content), out);
-            }
+            Event::Ddl(ddl) => self.ddl(ddl, out),
+            Event::Message(message) => self.logical(message, out),
             Event::Commit(_) | Event::Keepalive(_) => {}
         }
+    }
+
+    /// Events from here on are of that transaction.
+    pub fn begin(&mut self, transaction: &Transaction) {
+        self.time = transaction.time.to_string();
+    }
+
+    /// Appends the line of one of a truncate's tables.
+    pub fn truncate(&self, truncate: &Truncate, index: usize, out: &mut Vec<u8>) {
+        let Some(relation) = truncate.relations.get(index) else { return };
+        self.head('T', truncate.lsn, relation, out);
+        out.extend_from_slice(b"null,\"identity\":null,");
+        write_metadata(truncate.ids.get(index).and_then(Option::as_deref), out);
+        out.push(b'\n');
+    }
+
+    /// Appends the line of a schema change.
+    pub fn ddl(&self, ddl: &Ddl, out: &mut Vec<u8>) {
+        self.message(ddl.lsn, "pgstream.ddl", &ddl.content().to_string(), out);
+    }
+
+    /// Appends the line of a logical message.
+    pub fn logical(&self, message: &Message, out: &mut Vec<u8>) {
+        self.message(message.lsn, &message.prefix, &String::from_utf8_lossy(&message.content), out);
     }
 
     /// Appends the line of one row's change.
@@ -203,7 +221,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::event::{Column, IdColumn, ReplicaIdentity, Truncate};
+    use crate::event::{Column, IdColumn, ReplicaIdentity};
 
     fn column(name: &str, type_oid: u32, type_name: &str, key: bool) -> Column {
         Column { name: name.into(), type_oid, type_name: type_name.into(), key }

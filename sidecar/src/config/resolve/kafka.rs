@@ -36,6 +36,12 @@ impl Settings {
                 1
             }
         };
+        let key = match self.text("target.kafka.topic.partition_key") {
+            Some("table") => PartitionKey::Table,
+            Some("primary_key") => PartitionKey::PrimaryKey,
+            _ => PartitionKey::Schema,
+        };
+        let format = self.kafka_format(problems);
         Some(KafkaTarget {
             cluster: self.kafka_cluster("target", problems)?,
             topic: Topic {
@@ -46,11 +52,11 @@ impl Settings {
                     .flag("target.kafka.topic.auto_create")
                     .unwrap_or(self.chosen.target == Some("kafka")),
             },
-            key: match self.text("target.kafka.topic.partition_key") {
-                Some("table") => PartitionKey::Table,
-                Some("primary_key") => PartitionKey::PrimaryKey,
-                _ => PartitionKey::Schema,
-            },
+            tables: self.kafka_tables(problems),
+            key,
+            tombstones: self.kafka_tombstones(&format, key, problems),
+            format,
+            transaction_metadata: self.flag("target.kafka.transaction_metadata") == Some(true),
             dead_letters: self.text("target.kafka.topic.dead_letters").map(str::to_owned),
             compression: self.text("target.kafka.compression").unwrap_or("lz4").to_owned(),
         })

@@ -8,11 +8,17 @@
 //! that. The producer keeps the order of each partition. After any failure all of it is made anew and sent again from the confirmed
 //! position: readers may see a stretch twice, each time in order, and tell it by its headers (see [`message`]).
 //!
+//! Rows may go to a topic of their table's own ([`topics`]), in one of several forms ([`format`](mod@format)).
+//!
 //! What the brokers never take, because it is too large, stops the stream; or, where a topic for dead letters is named, goes there by key and
 //! position, before the position moves.
 
+mod format;
+mod key;
 mod message;
+mod names;
 mod producer;
+mod topics;
 
 use super::Batch;
 use crate::config::plan::{KafkaTarget, Topic};
@@ -21,10 +27,12 @@ use crate::kafka;
 use crate::source::slot::Identity;
 use message::{Message, Writer};
 use producer::Producer;
+use topics::Topics;
 
 /// A Kafka target.
 pub struct Kafka {
     producer: Producer,
+    topics: Topics,
     writer: Writer,
     messages: Vec<Message>,
 }
@@ -35,15 +43,15 @@ impl Kafka {
     /// # Errors
     /// Transient when no broker answers; fatal when the topic is not there or this login may not write to it.
     pub async fn open(target: &KafkaTarget, source: &Identity) -> Result<Self> {
-        let facts = kafka::topic(&target.cluster, &target.topic).await?;
+        let topics = Topics::open(target).await?;
         if let Some(name) = &target.dead_letters {
             let topic = Topic { name: name.clone(), partitions: 1, ..target.topic.clone() };
             kafka::topic(&target.cluster, &topic).await?;
         }
-        let producer = Producer::new(target, facts)?;
+        let producer = Producer::new(target, topics.facts())?;
         let named = !source.system.is_empty();
         let source = if named { format!("{}/{}", source.system, source.database) } else { String::new() };
-        Ok(Self { producer, writer: Writer::new(target.key, &source), messages: Vec::new() })
+        Ok(Self { producer, topics, writer: Writer::new(target, &source), messages: Vec::new() })
     }
 
     /// Sends a batch; Ok means that the brokers have it.
@@ -55,7 +63,8 @@ impl Kafka {
             self.messages.clear();
             self.writer.write(event, &mut self.messages);
             for message in &self.messages {
-                self.producer.send(message).await?;
+                let (topic, partitions) = self.topics.at(message.topic.as_ref()).await?;
+                self.producer.send(message, topic, partitions).await?;
             }
         }
         self.producer.settled().await

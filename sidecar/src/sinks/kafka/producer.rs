@@ -29,14 +29,12 @@ const MESSAGE_TIMEOUT_MS: &str = "30000";
 /// How long a message may wait for others to go with.
 const LINGER_MS: &str = "1";
 
-const MOST_HEADERS: usize = 8;
+const MOST_HEADERS: usize = 10;
 
-/// A producer into one topic.
+/// A producer.
 pub(super) struct Producer {
     inner: ThreadedProducer<Deliveries>,
-    topic: String,
     dead_letters: Option<String>,
-    partitions: i32,
 }
 
 /// What is on its way.
@@ -133,27 +131,30 @@ impl Producer {
         let dead_letters = target.dead_letters.clone();
         let deliveries = Deliveries { keeps_dead: dead_letters.is_some(), ..Deliveries::default() };
         let inner = config.create_with_context(deliveries).map_err(kafka::error)?;
-        Ok(Self { inner, topic: target.topic.name.clone(), dead_letters, partitions: facts.partitions })
+        Ok(Self { inner, dead_letters })
     }
 
     fn deliveries(&self) -> &Deliveries {
         self.inner.context()
     }
 
-    /// Sends a message, waiting while there is no room.
-    pub(super) async fn send(&self, message: &Message) -> Result<()> {
-        let record = BaseRecord::to(&self.topic).key(&*message.key).payload(&*message.value);
+    /// Sends a message into a topic of so many partitions, waiting while there is no room.
+    pub(super) async fn send(&self, message: &Message, topic: &str, partitions: i32) -> Result<()> {
+        let record = BaseRecord::to(topic).key(&*message.key).payload(&*message.value);
         let record = record.headers(headers(&message.headers));
         match message.place {
-            Place::ByKey => self.enqueue(record).await,
+            Place::ByKey => self.enqueue(record).await?,
             Place::Everywhere => {
-                for partition in 0..self.partitions {
+                for partition in 0..partitions {
                     let headers = record.headers.clone();
                     self.enqueue(BaseRecord { partition: Some(partition), headers, ..record }).await?;
                 }
-                Ok(())
             }
         }
+        if message.tombstone {
+            self.enqueue(BaseRecord::to(topic).key(&*message.key)).await?;
+        }
+        Ok(())
     }
 
     async fn enqueue(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
@@ -251,6 +252,15 @@ fn headers(headers: &Headers) -> OwnedHeaders {
     }
     if headers.whole_row {
         add("identity", "full");
+    }
+    if let Some(content_type) = headers.content_type {
+        add("content-type", content_type);
+    }
+    if let Some(xid) = headers.xid {
+        add("xid", &xid.to_string());
+    }
+    if let Some(count) = headers.count {
+        add("count", &count.to_string());
     }
     add("lsn", &headers.lsn.to_string());
     add("commit_lsn", &headers.commit_lsn.to_string());

@@ -40,6 +40,8 @@ pub struct Headers {
     pub whole_row: bool,
     /// Nothing of its transaction comes behind it.
     pub last: bool,
+    /// What the value is, where it is not the event itself.
+    pub content_type: Option<String>,
 }
 
 impl Headers {
@@ -52,6 +54,7 @@ impl Headers {
             "oid" => self.oid = value.parse().unwrap_or(0),
             "last" => self.last = value == "true",
             "identity" => self.whole_row = value == "full",
+            "content-type" => self.content_type = Some(value.to_owned()),
             _ => {}
         }
     }
@@ -115,7 +118,10 @@ impl Decoder {
     /// # Errors
     /// Rejected when it is none.
     pub fn decode(&mut self, value: &[u8], headers: &Headers) -> Result<Event> {
-        let wire: Wire<'_> = serde_json::from_slice(value).map_err(|error| not("an event", error))?;
+        let wire: Wire<'_> = serde_json::from_slice(value).map_err(|error| match &headers.content_type {
+            Some(other) => not(&format!("an event but {other}: only a topic of format json is read"), error),
+            None => not("an event", error),
+        })?;
         let lsn = wire.lsn.parse().unwrap_or(Lsn::ZERO);
         if wire.action == "M" {
             return self.message(lsn, &wire);
