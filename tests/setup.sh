@@ -8,6 +8,7 @@
 #   tests/setup.sh [--release]    prints where things are, for tests/support; messages go to stderr
 #   tests/setup.sh packages       installs what is missing, and no more
 #   tests/setup.sh packages bench the same, and what the bench compares with
+#   tests/setup.sh debezium      fetches Debezium Server, 800 MB, for the long tests; prints where it is
 #   tests/setup.sh clean          removes the private copy and everything made beside it
 #
 #   PGSTREAM_TEST_DIR   where to work; give each checkout its own when several run at once  (/tmp/pgstream-<uid>)
@@ -127,6 +128,23 @@ POM
     fi
 }
 
+# --- Debezium Server --------------------------------------------------------------------------------------------
+
+debezium=3.6.0.Final
+
+# What the long tests compare our messages with. It comes into place whole.
+fetch_debezium() {
+    [ -d "$work/debezium-$debezium" ] && return
+    say "fetching Debezium Server $debezium (800 MB)"
+    rm -rf "$work/debezium.new"
+    mkdir "$work/debezium.new"
+    mvn -q -B dependency:copy "-Dartifact=io.debezium:debezium-server-dist:$debezium:tar.gz" \
+        "-DoutputDirectory=$work/debezium.new" >&2 || die "Debezium Server cannot be fetched"
+    tar -xzf "$work/debezium.new"/*.tar.gz -C "$work/debezium.new"
+    mv "$work/debezium.new/debezium-server" "$work/debezium-$debezium"
+    rm -rf "$work/debezium.new"
+}
+
 # --- ours -------------------------------------------------------------------------------------------------------
 
 build_sidecar() {
@@ -145,7 +163,7 @@ profile=debug release=()
 case ${1:-} in
     --release) profile=release release=(--release) ;;
     clean) [ ! -e "$work" ] || { make_work_directory; rm -rf "$work"; }; exit ;;
-    packages | '') ;;
+    packages | debezium | '') ;;
     *) die "unknown argument: $1" ;;
 esac
 
@@ -158,6 +176,11 @@ mapfile -t missing < <(missing_packages)
 [ "${1:-}" != packages ] || exit 0
 
 make_work_directory
+if [ "${1:-}" = debezium ]; then
+    fetch_debezium
+    echo "$work/debezium-$debezium"
+    exit
+fi
 copy_server
 fetch_kafka
 bin_dir=$work/server$("$pg_config" --bindir)

@@ -173,7 +173,7 @@ fn cloud_events() {
         let data = &event["data"];
         let subject = format!("{}.{}", text(data, "schema"), text(data, "table"));
         assert_eq!(text(&event, "subject"), if subject == "." { "" } else { &subject });
-        if header(message, "ordinal") == "" {
+        if header(message, "ordinal").is_empty() {
             assert!(text(&event, "id").starts_with("snapshot-"), "{event}");
         } else {
             let id = format!("{}-{}", header(message, "commit_lsn"), header(message, "ordinal"));

@@ -1,7 +1,8 @@
 //! A Kafka cluster and its topic.
 
 use crate::config::plan::{
-    KafkaCluster, KafkaLogin, KafkaSource, KafkaTarget, KafkaTls, PartitionKey, StartOffset, Topic,
+    KafkaCluster, KafkaFormat, KafkaLogin, KafkaSource, KafkaTarget, KafkaTls, PartitionKey, StartOffset,
+    Topic,
 };
 use crate::config::Settings;
 
@@ -42,6 +43,7 @@ impl Settings {
             _ => PartitionKey::Schema,
         };
         let format = self.kafka_format(problems);
+        let key = if matches!(format, KafkaFormat::Debezium(_)) { PartitionKey::PrimaryKey } else { key };
         Some(KafkaTarget {
             cluster: self.kafka_cluster("target", problems)?,
             topic: Topic {

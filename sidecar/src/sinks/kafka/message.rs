@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use super::format::debezium::{self, Mark, NEW_KEY, OLD_KEY};
 use super::format::{Format, What};
 use super::key::{logged_schema, schemas, Key};
 use super::names::Names;
@@ -26,6 +27,8 @@ pub(super) enum Place {
     ByKey,
     /// To every partition: whoever reads one must know.
     Everywhere,
+    /// To the same partition as others with that number.
+    With(u32),
 }
 
 /// A message.
@@ -34,12 +37,19 @@ pub(super) struct Message {
     /// Its topic; `None` = the one for everything.
     pub(super) topic: Option<Arc<str>>,
     pub(super) place: Place,
-    pub(super) key: Vec<u8>,
+    /// `None`: it has none.
+    pub(super) key: Option<Vec<u8>>,
     pub(super) value: Vec<u8>,
-    pub(super) headers: Headers,
+    /// `None`: it is about a transaction, and no event of it.
+    pub(super) headers: Option<Headers>,
+    /// A header of its form.
+    pub(super) extra: Option<Extra>,
     /// It is followed by one of the same key without a value.
     pub(super) tombstone: bool,
 }
+
+/// Name and value of a header.
+pub(super) type Extra = (&'static str, Vec<u8>);
 
 /// What a reader needs without reading the value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +82,8 @@ pub(super) struct Headers {
 pub(super) struct Writer {
     format: Format,
     names: Names,
+    /// The topic for what is said of transactions themselves.
+    transactions: Arc<str>,
     by: PartitionKey,
     tombstones: bool,
     /// Messages tell their transaction.
@@ -89,8 +101,9 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(target: &KafkaTarget, source: &str) -> Self {
         Self {
-            format: Format::new(&target.format, source),
+            format: Format::new(target, source),
             names: Names::new(target.tables.clone()),
+            transactions: format!("{}.transaction", target.topic.name).into(),
             by: target.key,
             tombstones: target.tombstones,
             tells: target.transaction_metadata,
@@ -106,24 +119,28 @@ impl Writer {
     pub(super) fn write(&mut self, event: &Event, out: &mut Vec<Message>) {
         match event {
             Event::Begin(transaction) => self.begin(transaction),
-            Event::Change(change) => match self.split(change) {
+            Event::Change(change) => match logged_schema(change) {
+                Some(schema) => self.logged(change, schema, out),
                 None => self.change(change, out),
-                Some(parts) => parts.iter().for_each(|part| self.change(part, out)),
             },
             Event::Truncate(truncate) => {
                 (0..truncate.relations.len()).for_each(|index| self.truncate(truncate, index, out));
             }
             Event::Ddl(ddl) => self.ddl(ddl, out),
             Event::Message(message) => {
-                let key = message.prefix.as_bytes().to_vec();
-                let made = self.make(&What::Message(message), None, message.lsn, key);
+                self.open(message.lsn, out);
+                let key = match &self.format {
+                    Format::Debezium(_) => debezium::message_key(message),
+                    _ => message.prefix.as_bytes().to_vec(),
+                };
+                let made = self.make(&What::Message(message), None, message.lsn, Some(key));
                 self.add(made, out);
             }
-            Event::Commit(_) => out.extend(self.held.take().map(|mut message| {
-                message.headers.last = true;
-                message.headers.count = message.headers.xid.map(|_| self.ordinal);
-                message
-            })),
+            Event::Commit(commit) => {
+                out.extend(self.last());
+                let mark = self.format.closes(commit);
+                out.extend(mark.map(|mark| self.mark(mark)));
+            }
             Event::Keepalive(_) => {}
         }
     }
@@ -133,29 +150,105 @@ impl Writer {
         self.format.begin(transaction);
     }
 
+    /// What was held, as the last of its transaction.
+    fn last(&mut self) -> Option<Message> {
+        let mut message = self.held.take()?;
+        if let Some(headers) = &mut message.headers {
+            headers.last = true;
+            headers.count = headers.xid.map(|_| self.ordinal);
+        }
+        Some(message)
+    }
+
+    /// Before an event, what says that its transaction begins.
+    fn open(&mut self, lsn: Lsn, out: &mut Vec<Message>) {
+        let mark = self.format.opens(lsn);
+        out.extend(mark.map(|mark| self.mark(mark)));
+    }
+
+    fn mark(&self, Mark { key, value }: Mark) -> Message {
+        Message {
+            topic: Some(Arc::clone(&self.transactions)),
+            place: Place::ByKey,
+            key: Some(key),
+            value,
+            headers: None,
+            extra: None,
+            tombstone: false,
+        }
+    }
+
+    /// A row of the schema log.
+    fn logged(&mut self, change: &Change, schema: String, out: &mut Vec<Message>) {
+        let what = What::Logged(change);
+        let message = self.make(&what, Some(&change.relation), change.lsn, Some(schema.into_bytes()));
+        let place = if self.by == PartitionKey::Schema { Place::ByKey } else { Place::Everywhere };
+        self.add(Message { place, ..message }, out);
+    }
+
     fn change(&mut self, change: &Change, out: &mut Vec<Message>) {
-        let relation = &change.relation;
-        let message = match logged_schema(change) {
-            Some(schema) => Message {
-                place: if self.by == PartitionKey::Schema { Place::ByKey } else { Place::Everywhere },
-                ..self.make(&What::Change(change), Some(relation), change.lsn, schema.into_bytes())
-            },
-            None => {
-                let key = Key::new(self.by, relation, Some(&change.row));
-                let gone = key.of_row && matches!(change.row, RowChange::Delete { .. });
-                Message {
-                    topic: self.names.of(relation),
-                    tombstone: self.tombstones && gone,
-                    ..self.make(&What::Change(change), Some(relation), change.lsn, key.bytes)
-                }
-            }
+        self.open(change.lsn, out);
+        if let Format::Debezium(debezium) = &mut self.format {
+            let keys = debezium.keys(change);
+            return self.change_by_keys(change, keys, out);
+        }
+        match self.split(change) {
+            None => self.change_by_order(change, out),
+            Some(parts) => parts.iter().for_each(|part| self.change_by_order(part, out)),
+        }
+    }
+
+    /// A row under the key that keeps its order.
+    fn change_by_order(&mut self, change: &Change, out: &mut Vec<Message>) {
+        let key = Key::new(self.by, &change.relation, Some(&change.row));
+        self.row(change, Some(key.bytes), key.of_row, None, out);
+    }
+
+    /// A row under the key its form gives it, before and after.
+    fn change_by_keys(
+        &mut self,
+        change: &Change,
+        keys: (Option<Vec<u8>>, Option<Vec<u8>>),
+        out: &mut Vec<Message>,
+    ) {
+        let (Some(before), Some(after)) = keys else {
+            let (_, key) = keys;
+            let of_row = key.is_some();
+            return self.row(change, key, of_row, None, out);
+        };
+        let Some([gone, made]) = parts(change) else { return };
+        self.row(&gone, Some(before.clone()), true, Some((NEW_KEY, after.clone())), out);
+        self.row(&made, Some(after), true, Some((OLD_KEY, before)), out);
+    }
+
+    /// The message of one row's change; `of_row`: its key is that of no other row.
+    fn row(
+        &mut self,
+        change: &Change,
+        key: Option<Vec<u8>>,
+        of_row: bool,
+        extra: Option<Extra>,
+        out: &mut Vec<Message>,
+    ) {
+        let place = if key.is_some() { Place::ByKey } else { Place::With(change.relation.oid) };
+        let gone = of_row && matches!(change.row, RowChange::Delete { .. });
+        let message = Message {
+            topic: self.names.of(&change.relation),
+            tombstone: self.tombstones && gone,
+            place,
+            extra,
+            ..self.make(&What::Change(change), Some(&change.relation), change.lsn, key)
         };
         self.add(message, out);
     }
 
     fn truncate(&mut self, truncate: &Truncate, index: usize, out: &mut Vec<Message>) {
         let Some(relation) = truncate.relations.get(index) else { return };
-        let key = Key::new(self.by, relation, None).bytes;
+        self.open(truncate.lsn, out);
+        let key = match &self.format {
+            Format::Debezium(_) => None,
+            _ => Some(Key::new(self.by, relation, None).bytes),
+        };
         let message = Message {
             topic: self.names.of(relation),
             place: if self.by == PartitionKey::PrimaryKey { Place::Everywhere } else { Place::ByKey },
@@ -169,17 +262,23 @@ impl Writer {
         let keys = schemas(ddl);
         let key = |schema: &str| schema.as_bytes().to_vec();
         let first = key(keys.first().copied().unwrap_or_default());
-        let message = self.make(&What::Ddl(ddl), None, ddl.lsn, first);
+        let message = self.make(&What::Ddl(ddl), None, ddl.lsn, Some(first));
         if self.by != PartitionKey::Schema || keys.is_empty() {
             return self.add(Message { place: Place::Everywhere, ..message }, out);
         }
         for schema in keys {
-            self.add(Message { key: key(schema), ..message.clone() }, out);
+            self.add(Message { key: Some(key(schema)), ..message.clone() }, out);
         }
     }
 
     /// The message of the next event, to the partition of its key in the topic for everything.
-    fn make(&mut self, what: &What<'_>, relation: Option<&Relation>, lsn: Lsn, key: Vec<u8>) -> Message {
+    fn make(
+        &mut self,
+        what: &What<'_>,
+        relation: Option<&Relation>,
+        lsn: Lsn,
+        key: Option<Vec<u8>>,
+    ) -> Message {
         let logged = self.xid > 0;
         let headers = Headers {
             source: Arc::clone(&self.source),
@@ -197,7 +296,8 @@ impl Writer {
         self.ordinal += 1;
         let mut value = Vec::new();
         self.format.write(what, &headers, &mut value);
-        Message { topic: None, place: Place::ByKey, key, value, headers, tombstone: false }
+        let headers = Some(headers);
+        Message { topic: None, place: Place::ByKey, key, value, headers, extra: None, tombstone: false }
     }
 
     fn add(&mut self, message: Message, out: &mut Vec<Message>) {
@@ -215,10 +315,16 @@ impl Writer {
         if !moved || new.values().any(|value| value == Value::Unchanged) {
             return None;
         }
-        let part =
-            |row| Change { row, relation: Arc::clone(&change.relation), ids: change.ids.clone(), ..*change };
-        Some([part(RowChange::Delete { old: old.clone() }), part(RowChange::Insert { new: new.clone() })])
+        parts(change)
     }
+}
+
+/// An update as a delete and an insert.
+fn parts(change: &Change) -> Option<[Change; 2]> {
+    let RowChange::Update { old: Some(old), new } = &change.row else { return None };
+    let part =
+        |row| Change { row, relation: Arc::clone(&change.relation), ids: change.ids.clone(), ..*change };
+    Some([part(RowChange::Delete { old: old.clone() }), part(RowChange::Insert { new: new.clone() })])
 }
 
 #[cfg(test)]

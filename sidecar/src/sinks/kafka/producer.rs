@@ -17,7 +17,7 @@ use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::Notify;
 
-use super::message::{Headers, Message, Place};
+use super::message::{Extra, Message, Place};
 use crate::config::plan::KafkaTarget;
 use crate::error::{Error, Kind, Result};
 use crate::kafka::{self, Facts, Voice};
@@ -140,19 +140,27 @@ impl Producer {
 
     /// Sends a message into a topic of so many partitions, waiting while there is no room.
     pub(super) async fn send(&self, message: &Message, topic: &str, partitions: i32) -> Result<()> {
-        let record = BaseRecord::to(topic).key(&*message.key).payload(&*message.value);
-        let record = record.headers(headers(&message.headers));
-        match message.place {
-            Place::ByKey => self.enqueue(record).await?,
-            Place::Everywhere => {
-                for partition in 0..partitions {
-                    let headers = record.headers.clone();
-                    self.enqueue(BaseRecord { partition: Some(partition), headers, ..record }).await?;
-                }
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(&*message.value);
+        record.key = message.key.as_deref();
+        record.partition = match message.place {
+            Place::With(number) => {
+                Some(i32::try_from(number % partitions.unsigned_abs().max(1)).unwrap_or(0))
             }
+            Place::ByKey | Place::Everywhere => None,
+        };
+        let record = record.headers(headers(message));
+        if message.place == Place::Everywhere {
+            for partition in 0..partitions {
+                let headers = record.headers.clone();
+                self.enqueue(BaseRecord { partition: Some(partition), headers, ..record }).await?;
+            }
+        } else {
+            self.enqueue(record).await?;
         }
-        if message.tombstone {
-            self.enqueue(BaseRecord::to(topic).key(&*message.key)).await?;
+        if let (true, Some(key)) = (message.tombstone, &message.key) {
+            let record = BaseRecord::to(topic).key(&**key);
+            let headers = message.extra.as_ref().map(|extra| with(OwnedHeaders::new(), extra));
+            self.enqueue(BaseRecord { headers, ..record }).await?;
         }
         Ok(())
     }
@@ -235,8 +243,16 @@ fn place(topic: &str, key: Option<&[u8]>) -> String {
     format!("topic {topic}, key {key}")
 }
 
-fn headers(headers: &Headers) -> OwnedHeaders {
+fn with(headers: OwnedHeaders, (key, value): &Extra) -> OwnedHeaders {
+    headers.insert(Header { key, value: Some(value) })
+}
+
+fn headers(message: &Message) -> OwnedHeaders {
     let mut all = OwnedHeaders::new_with_capacity(MOST_HEADERS);
+    if let Some(extra) = &message.extra {
+        all = with(all, extra);
+    }
+    let Some(headers) = &message.headers else { return all };
     let mut add = |key: &str, value: &str| {
         all = std::mem::take(&mut all).insert(Header { key, value: Some(value) });
     };

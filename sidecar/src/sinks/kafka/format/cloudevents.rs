@@ -68,7 +68,7 @@ impl CloudEvents {
 
 fn kind(what: &What<'_>) -> &'static str {
     match what {
-        What::Change(change) => match change.row {
+        What::Change(change) | What::Logged(change) => match change.row {
             RowChange::Insert { .. } => "org.pgstream.row.insert",
             RowChange::Update { .. } => "org.pgstream.row.update",
             RowChange::Delete { .. } => "org.pgstream.row.delete",
