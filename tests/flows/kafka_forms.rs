@@ -201,19 +201,23 @@ fn cloud_events() {
 /// Our reader says what it was given instead of our events.
 #[test]
 fn another_form_is_no_source() {
-    let stream = ToTopics::start("create table t (id int primary key)", "other_form", |sidecar, _| {
-        sidecar.env("PGSTREAM_KAFKA_WRITER_FORMAT", "cloudevents")
-    });
-    stream.source.execute("insert into t values (1)");
-    stream.messages(&stream.topic);
-    let finished = Sidecar::new(["run", "--source", "kafka", "--target", "stdout"])
-        .env("PGSTREAM_KAFKA_READER_SERVERS", &Broker::shared().servers())
-        .env("PGSTREAM_KAFKA_TOPIC_NAME", &stream.topic)
-        .finish();
-    assert_eq!(finished.code, Some(1));
-    let said = &finished.stderr;
-    assert!(said.contains("application/cloudevents+json") && said.contains("format json"), "{said}");
-    assert!(said.contains(&stream.topic), "{said}");
+    for (format, named) in
+        [("cloudevents", "application/cloudevents+json"), ("debezium", "in Debezium's form")]
+    {
+        let stream = ToTopics::start("create table t (id int primary key)", "other_form", |sidecar, _| {
+            sidecar.env("PGSTREAM_KAFKA_WRITER_FORMAT", format)
+        });
+        stream.source.execute("insert into t values (1)");
+        stream.messages(&stream.topic);
+        let finished = Sidecar::new(["run", "--source", "kafka", "--target", "stdout"])
+            .env("PGSTREAM_KAFKA_READER_SERVERS", &Broker::shared().servers())
+            .env("PGSTREAM_KAFKA_TOPIC_NAME", &stream.topic)
+            .finish();
+        assert_eq!(finished.code, Some(1));
+        let said = &finished.stderr;
+        assert!(said.contains(named) && said.contains("format json"), "{said}");
+        assert!(said.contains(&stream.topic), "{said}");
+    }
 }
 
 #[test]
@@ -231,6 +235,11 @@ fn settings_that_cannot_work() {
         ("PGSTREAM_KAFKA_TOPIC_TABLES", "cdc.{schema}.{tabel}"),
         ("PGSTREAM_KAFKA_WRITER_TOMBSTONES", "true"),
     ]);
+    let debezium =
+        run(&[("PGSTREAM_KAFKA_WRITER_FORMAT", "debezium"), ("PGSTREAM_KAFKA_TOPIC_PARTITION_KEY", "table")]);
+    assert!(debezium.contains("the primary key of its row"), "{debezium}");
+    let alone = run(&[("PGSTREAM_KAFKA_DEBEZIUM_NAME", "x")]);
+    assert!(alone.contains("only with target.kafka.format debezium"), "{alone}");
     for part in ["unknown placeholder {tabel}", "PGSTREAM_KAFKA_TOPIC_TABLES", "partition_key primary_key"] {
         assert!(said.contains(part), "{part}: {said}");
     }

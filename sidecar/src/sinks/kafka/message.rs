@@ -17,7 +17,8 @@ use super::key::{logged_schema, schemas, Key};
 use super::names::Names;
 use crate::config::plan::{KafkaTarget, PartitionKey};
 use crate::event::{
-    Change, Ddl, Event, Lsn, Relation, ReplicaIdentity, RowChange, Transaction, Truncate, Value,
+    Change, Ddl, Event, Lsn, OldRow, Relation, ReplicaIdentity, RowChange, Transaction, Truncate, Tuple,
+    Value,
 };
 
 /// Where a message goes.
@@ -319,12 +320,19 @@ impl Writer {
     }
 }
 
-/// An update as a delete and an insert.
+/// An update as a delete and an insert; what did not change is taken from the old row, where that is known.
 fn parts(change: &Change) -> Option<[Change; 2]> {
     let RowChange::Update { old: Some(old), new } = &change.row else { return None };
     let part =
         |row| Change { row, relation: Arc::clone(&change.relation), ids: change.ids.clone(), ..*change };
-    Some([part(RowChange::Delete { old: old.clone() }), part(RowChange::Insert { new: new.clone() })])
+    let new = match old {
+        OldRow::Full(old) => Tuple::from_values(new.values().zip(old.values()).map(|(new, old)| match new {
+            Value::Unchanged => old,
+            new => new,
+        })),
+        OldRow::Key(_) => new.clone(),
+    };
+    Some([part(RowChange::Delete { old: old.clone() }), part(RowChange::Insert { new })])
 }
 
 #[cfg(test)]

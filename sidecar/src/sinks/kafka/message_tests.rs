@@ -1,9 +1,9 @@
 //! Tests of [`super`].
 
 use super::*;
-use crate::config::plan::{KafkaCluster, KafkaFormat, Topic};
+use crate::config::plan::{DebeziumForm, Decimals, KafkaCluster, KafkaFormat, Topic};
 use crate::config::topic_template::TopicTemplate;
-use crate::event::{Column, Commit, DdlObject, OldRow, Timestamp, Tuple};
+use crate::event::{Column, Commit, DdlObject, Timestamp};
 
 fn target(key: PartitionKey) -> KafkaTarget {
     let topic = Topic { name: "all".into(), partitions: 1, replication_factor: 1, auto_create: false };
@@ -204,4 +204,32 @@ fn a_transaction_is_told_where_that_is_asked_for() {
     };
     assert_eq!(told(true), [(Some(5), None), (Some(5), Some(2))]);
     assert_eq!(told(false), [(None, None), (None, None)]);
+}
+
+/// Debezium's keys: a row's, none where nothing identifies it, and then one partition for all of its table.
+#[test]
+fn debezium_has_keys_of_its_own() {
+    let format = KafkaFormat::Debezium(DebeziumForm { name: "n".into(), decimals: Decimals::Precise });
+    let target = KafkaTarget { format, tombstones: true, ..target(PartitionKey::PrimaryKey) };
+    let rows = || {
+        vec![
+            insert(["1", "1", "v"]),
+            RowChange::Update {
+                old: Some(OldRow::Full(row(["1", "1", "v"]))),
+                new: row(["1", "2", "unchanged"]),
+            },
+        ]
+    };
+    let messages = written(&target, ReplicaIdentity::Default, rows());
+    assert_eq!(keys(&messages), [r#"{"a":"1","b":"1"}"#, r#"{"a":"1","b":"1"}"#, r#"{"a":"1","b":"2"}"#]);
+    let extras: Vec<_> = messages.iter().map(|message| message.extra.clone()).collect();
+    let key = |text: &str| text.as_bytes().to_vec();
+    let (new, old) = (key(r#"{"a":"1","b":"2"}"#), key(r#"{"a":"1","b":"1"}"#));
+    assert_eq!(extras, [None, Some((NEW_KEY, new)), Some((OLD_KEY, old))]);
+    let made = String::from_utf8_lossy(&messages[2].value).into_owned();
+    assert!(made.contains(r#""after":{"a":"1","b":"2","v":"v"}"#), "what did not change is known: {made}");
+    let keyless = written(&target, ReplicaIdentity::Full, rows());
+    let places: Vec<_> =
+        keyless.iter().map(|message| (message.key.clone(), message.place, message.tombstone)).collect();
+    assert_eq!(places, [(None, Place::With(1), false), (None, Place::With(1), false)]);
 }

@@ -118,10 +118,13 @@ impl Decoder {
     /// # Errors
     /// Rejected when it is none.
     pub fn decode(&mut self, value: &[u8], headers: &Headers) -> Result<Event> {
-        let wire: Wire<'_> = serde_json::from_slice(value).map_err(|error| match &headers.content_type {
-            Some(other) => not(&format!("an event but {other}: only a topic of format json is read"), error),
-            None => not("an event", error),
-        })?;
+        let wire: Wire<'_> =
+            serde_json::from_slice(value).map_err(|error| match other_form(value, headers) {
+                Some(form) => {
+                    not(&format!("an event but {form}: only a topic of format json is read"), error)
+                }
+                None => not("an event", error),
+            })?;
         let lsn = wire.lsn.parse().unwrap_or(Lsn::ZERO);
         if wire.action == "M" {
             return self.message(lsn, &wire);
@@ -245,6 +248,12 @@ fn ids(relation: &Relation, wire: &Wire<'_>) -> Option<Arc<Ids>> {
         key,
         columns,
     }))
+}
+
+/// What a value is that is no event, as far as it says so.
+fn other_form<'a>(value: &[u8], headers: &'a Headers) -> Option<&'a str> {
+    let debezium = [&b"{\"before\":"[..], b"{\"message\":"].iter().any(|start| value.starts_with(start));
+    headers.content_type.as_deref().or(debezium.then_some("a message in Debezium's form"))
 }
 
 /// What was read is something else.
