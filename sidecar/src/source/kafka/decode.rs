@@ -252,7 +252,7 @@ fn ids(relation: &Relation, wire: &Wire<'_>) -> Option<Arc<Ids>> {
 
 /// What a value is that is no event, as far as it says so.
 fn other_form<'a>(value: &[u8], headers: &'a Headers) -> Option<&'a str> {
-    let debezium = [&b"{\"before\":"[..], b"{\"message\":"].iter().any(|start| value.starts_with(start));
+    let debezium = [&b"{\"before\":"[..], b"{\"op\":"].iter().any(|start| value.starts_with(start));
     headers.content_type.as_deref().or(debezium.then_some("a message in Debezium's form"))
 }
 

@@ -20,7 +20,7 @@ mod value;
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::plan::{DebeziumForm, Decimals};
 use crate::event::json::Encoder;
@@ -163,17 +163,33 @@ impl Debezium {
 
     /// Appends the value of a logical message.
     pub(super) fn message(&mut self, message: &Message, headers: &Headers, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"message\":{\"prefix\":");
+        // Writing to a Vec cannot fail, here and below.
+        let _ = write!(out, "{{\"op\":\"m\",\"ts_ms\":{},", now().as_millis());
+        self.origin(None, headers, out);
+        out.extend_from_slice(b",\"message\":{\"prefix\":");
         string(&message.prefix, out);
         out.extend_from_slice(b",\"content\":");
         base64(&message.content, out);
-        out.push(b'}');
-        self.tail('m', None, headers, out);
+        out.extend_from_slice(b"}}");
     }
 
     /// From `source` to the end.
     fn tail(&mut self, op: char, relation: Option<&Arc<Relation>>, headers: &Headers, out: &mut Vec<u8>) {
-        out.extend_from_slice(b",\"source\":");
+        out.push(b',');
+        self.origin(relation, headers, out);
+        let now = now();
+        let _ = write!(
+            out,
+            ",\"op\":\"{op}\",\"ts_ms\":{},\"ts_us\":{},\"ts_ns\":{}}}",
+            now.as_millis(),
+            now.as_micros(),
+            now.as_nanos()
+        );
+    }
+
+    /// `source` and `transaction`.
+    fn origin(&mut self, relation: Option<&Arc<Relation>>, headers: &Headers, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"source\":");
         self.source(relation, headers, out);
         out.extend_from_slice(b",\"transaction\":");
         match self.progress.as_mut().filter(|_| headers.ordinal.is_some()) {
@@ -182,13 +198,6 @@ impl Debezium {
             }
             None => out.extend_from_slice(b"null"),
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, ",\"op\":\"{op}\",\"ts_ms\":{}", now.as_millis());
-        if op != 'm' {
-            let _ = write!(out, ",\"ts_us\":{},\"ts_ns\":{}", now.as_micros(), now.as_nanos());
-        }
-        out.push(b'}');
     }
 
     /// Where an event comes from.
@@ -253,6 +262,11 @@ impl Debezium {
             }
         }
     }
+}
+
+/// Since 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The key of a logical message.
