@@ -15,7 +15,7 @@ demo: ## two private servers, a workload, and what arrives
 test: ## all tests, on real servers
 	tests/setup.sh packages && cargo test $(NAME)
 
-test-long: ## the same with the full counts of kills and storms
+test-long: ## the same with the full counts of kills and storms, and a real Debezium Server (800 MB)
 	tests/setup.sh packages && PGSTREAM_TEST_LONG=1 cargo test $(NAME)
 
 bench: ## ours against PostgreSQL's own tools, pgcopydb and Debezium Server, in one run

@@ -8,6 +8,7 @@
 #   tests/setup.sh [--release]    prints where things are, for tests/support; messages go to stderr
 #   tests/setup.sh packages       installs what is missing, and no more
 #   tests/setup.sh packages bench the same, and what the bench compares with
+#   tests/setup.sh debezium      fetches Debezium Server, 800 MB, for the long tests; prints where it is
 #   tests/setup.sh clean          removes the private copy and everything made beside it
 #
 #   PGSTREAM_TEST_DIR   where to work; give each checkout its own when several run at once  (/tmp/pgstream-<uid>)
@@ -184,7 +185,7 @@ profile=debug release=()
 case ${1:-} in
     --release) profile=release release=(--release) ;;
     clean) [ ! -e "$work" ] || { make_work_directory; rm -rf "$work"; }; exit ;;
-    packages | '') ;;
+    packages | debezium | '') ;;
     *) die "unknown argument: $1" ;;
 esac
 
@@ -195,6 +196,12 @@ mapfile -t missing < <(missing_packages)
 [ "${1:-}" != packages ] || exit 0
 
 make_work_directory
+if [ "${1:-}" = debezium ]; then
+    fetch_debezium
+    [ -d "$work/debezium" ] || die "without Debezium Server there is nothing to compare with"
+    echo "$work/debezium"
+    exit
+fi
 copy_server
 fetch_kafka
 bin_dir=$work/server$("$pg_config" --bindir)

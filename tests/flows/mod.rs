@@ -1,10 +1,12 @@
 //! From a source to a sink, as a user has it: `init`, `run`, work on the source, look at the other side.
 
 mod ddl;
+mod debezium;
 mod injector;
 mod kafka;
 mod kafka_broker;
 mod kafka_exact;
+mod kafka_forms;
 mod kafka_partitions;
 mod kafka_reader;
 mod records;

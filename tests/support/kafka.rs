@@ -233,6 +233,13 @@ impl Broker {
         });
     }
 
+    /// How many partitions a topic has; 0 when there is none of that name.
+    #[track_caller]
+    pub fn partitions(&self, topic: &str) -> usize {
+        let reader = self.reader(Isolation::Uncommitted);
+        wait_for(SOON, || reader.ends(topic)).len()
+    }
+
     /// Waits until a topic holds at least `count` messages, and gives all it holds, as [`Broker::all`] does. The
     /// topic may still have to be made by somebody.
     #[track_caller]

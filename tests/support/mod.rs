@@ -15,6 +15,7 @@
 
 mod compare;
 mod database;
+mod debezium;
 mod kafka;
 mod run;
 mod server;
@@ -23,6 +24,7 @@ mod wait;
 
 pub use compare::{assert_same, difference, row_sums, schema, sequences};
 pub use database::{Database, Session};
+pub use debezium::Debezium;
 pub use kafka::{Broker, BrokerOptions, Message};
 pub use run::{home, Home, Process};
 pub use rustix::process::Signal;

@@ -12,6 +12,7 @@ pub mod resolve;
 pub mod setting;
 pub mod snapshot;
 pub mod table;
+pub mod topic_template;
 pub mod value;
 pub mod yaml_file;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::snapshot::Snapshot;
+use super::topic_template::TopicTemplate;
 use crate::postgres::conninfo::{ConnInfo, Secret};
 
 /// A `run`: where from, where to, and what happens in between.
@@ -29,9 +30,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether events need ids. Rows of a PostgreSQL target have no place for them.
+    /// Whether events need ids. Rows of a PostgreSQL target have no place for them; Debezium's keys are made by them.
     pub fn wants_ids(&self) -> bool {
-        self.injector && !self.target.is_postgres()
+        match &self.target {
+            Target::Postgres(_) => false,
+            Target::Kafka(target) if matches!(target.format, KafkaFormat::Debezium(_)) => true,
+            Target::Kafka(_) | Target::Stdout => self.injector,
+        }
     }
 }
 
@@ -128,8 +133,16 @@ pub struct KafkaTarget {
     pub cluster: KafkaCluster,
     /// Where messages go.
     pub topic: Topic,
+    /// Where rows and truncates of each table go instead, if they do.
+    pub tables: Option<TopicTemplate>,
     /// What keeps its order.
     pub key: PartitionKey,
+    /// What messages look like.
+    pub format: KafkaFormat,
+    /// A delete is followed by a message of the same key without a value.
+    pub tombstones: bool,
+    /// Messages tell their transaction.
+    pub transaction_metadata: bool,
     /// How messages are packed, as librdkafka names it.
     pub compression: String,
     /// The topic for key and position of what is too large; `None` = stop.
@@ -145,6 +158,37 @@ pub struct ExactlyOnce {
     pub positions: String,
     /// How long the brokers leave one open.
     pub timeout: Duration,
+}
+
+/// What a message looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KafkaFormat {
+    /// Our own: `docs/event-format.md`.
+    Json,
+    /// The same inside an envelope of CloudEvents 1.0.
+    CloudEvents,
+    /// As Debezium's connector for PostgreSQL writes it.
+    Debezium(DebeziumForm),
+}
+
+/// Settings of messages in Debezium's form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DebeziumForm {
+    /// What Debezium calls `topic.prefix`: the source's name.
+    pub name: String,
+    /// What a numeric looks like.
+    pub decimals: Decimals,
+}
+
+/// What a numeric looks like: Debezium's `decimal.handling.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decimals {
+    /// The unscaled number's bytes in base64, with its scale where the type has none.
+    Precise,
+    /// Its digits as a text.
+    String,
+    /// A number that may have lost digits.
+    Double,
 }
 
 /// A Kafka cluster and how we log in there.

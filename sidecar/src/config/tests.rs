@@ -321,6 +321,10 @@ fn the_injector_is_on_however_it_is_asked_for() {
         ("PGSTREAM_TRANSLATOR_ENABLED", "false"),
         ("PGSTREAM_INJECTOR_STORE_POSTGRES_URL", SOURCE)
     ]));
+    let kafka = |format| {
+        injector(&[("PGSTREAM_KAFKA_WRITER_SERVERS", "k:9092"), ("PGSTREAM_KAFKA_WRITER_FORMAT", format)])
+    };
+    assert!(kafka("debezium") && !kafka("json"), "keys in Debezium's form are made by ids");
     let yaml = |key: &str, value: &str| {
         let source = format!("source:\n  postgres:\n    url: \"{SOURCE}\"\n");
         let text = format!("{source}modifiers:\n  injector:\n    {key}: {value}\n");

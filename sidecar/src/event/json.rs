@@ -6,7 +6,10 @@
 
 use std::io::Write as _;
 
-use super::{type_name, Change, Event, Ids, Lsn, OldRow, Relation, RowChange, Tuple, Value};
+use super::{
+    type_name, Change, Ddl, Event, Ids, Lsn, Message, OldRow, Relation, RowChange, Transaction, Truncate,
+    Tuple, Value,
+};
 
 const BYTEA: u32 = 17;
 const BOOL: u32 = 16;
@@ -18,38 +21,45 @@ const NO_METADATA: &str = r#""metadata":{"schema_id":null,"table_pgstream_id":""
 #[derive(Debug, Default)]
 pub struct Encoder {
     time: String,
-    /// Of the transaction that a copy came into.
-    outer: Option<String>,
 }
 
 impl Encoder {
     /// Appends the line of one event, newline included. Begin, commit and keepalive have none.
     pub fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
-            Event::Begin(transaction) => {
-                let before = std::mem::replace(&mut self.time, transaction.time.to_string());
-                self.outer = transaction.is_copy().then_some(before);
-            }
+            Event::Begin(transaction) => self.begin(transaction),
             Event::Change(change) => self.change(change, out),
             Event::Truncate(truncate) => {
-                for (index, relation) in truncate.relations.iter().enumerate() {
-                    self.head('T', truncate.lsn, relation, out);
-                    out.extend_from_slice(b"null,\"identity\":null,");
-                    write_metadata(truncate.ids.get(index).and_then(Option::as_deref), out);
-                    out.push(b'\n');
-                }
+                (0..truncate.relations.len()).for_each(|index| self.truncate(truncate, index, out));
             }
-            Event::Ddl(ddl) => self.message(ddl.lsn, "pgstream.ddl", &ddl.content().to_string(), out),
-            Event::Message(message) => {
-                self.message(message.lsn, &message.prefix, &String::from_utf8_lossy(&message.content), out);
-            }
-            Event::Commit(_) => {
-                if let Some(before) = self.outer.take() {
-                    self.time = before;
-                }
-            }
-            Event::Keepalive(_) => {}
+            Event::Ddl(ddl) => self.ddl(ddl, out),
+            Event::Message(message) => self.logical(message, out),
+            Event::Commit(_) | Event::Keepalive(_) => {}
         }
+    }
+
+    /// Events from here on are of that transaction.
+    pub fn begin(&mut self, transaction: &Transaction) {
+        self.time = transaction.time.to_string();
+    }
+
+    /// Appends the line of one of a truncate's tables.
+    pub fn truncate(&self, truncate: &Truncate, index: usize, out: &mut Vec<u8>) {
+        let Some(relation) = truncate.relations.get(index) else { return };
+        self.head('T', truncate.lsn, relation, out);
+        out.extend_from_slice(b"null,\"identity\":null,");
+        write_metadata(truncate.ids.get(index).and_then(Option::as_deref), out);
+        out.push(b'\n');
+    }
+
+    /// Appends the line of a schema change.
+    pub fn ddl(&self, ddl: &Ddl, out: &mut Vec<u8>) {
+        self.message(ddl.lsn, "pgstream.ddl", &ddl.content().to_string(), out);
+    }
+
+    /// Appends the line of a logical message.
+    pub fn logical(&self, message: &Message, out: &mut Vec<u8>) {
+        self.message(message.lsn, &message.prefix, &String::from_utf8_lossy(&message.content), out);
     }
 
     /// Appends the line of one row's change.
@@ -241,7 +251,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::event::{Column, IdColumn, ReplicaIdentity, Truncate};
+    use crate::event::{Column, IdColumn, ReplicaIdentity};
 
     fn column(name: &str, type_oid: u32, type_name: &str, key: bool) -> Column {
         Column { name: name.into(), type_oid, type_name: type_name.into(), key }
@@ -268,7 +278,7 @@ mod tests {
     }
 
     fn written(event: Event) -> String {
-        let mut encoder = Encoder { time: "2026-11-21 10:03:18+00".into(), outer: None };
+        let mut encoder = Encoder { time: "2026-11-21 10:03:18+00".into() };
         let mut out = Vec::new();
         encoder.write(&event, &mut out);
         String::from_utf8(out).expect("utf-8")

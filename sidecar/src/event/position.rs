@@ -73,6 +73,11 @@ impl Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self(since.as_micros() as i64 - UNIX_TO_PG_SECONDS * 1_000_000)
     }
+
+    /// Microseconds since 1970-01-01 00:00:00 UTC.
+    pub fn unix_micros(self) -> i64 {
+        self.0.saturating_add(UNIX_TO_PG_SECONDS * 1_000_000)
+    }
 }
 
 impl fmt::Display for Timestamp {

@@ -96,7 +96,8 @@ pub fn internal(name: &str) -> Option<u32> {
     ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, oid)| *oid).or(simple)
 }
 
-fn array_element(oid: u32) -> Option<u32> {
+/// The type of a built-in array's elements.
+pub fn array_element(oid: u32) -> Option<u32> {
     ARRAYS.iter().find(|(array, _)| *array == oid).map(|(_, element)| *element)
 }
 

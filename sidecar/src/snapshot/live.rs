@@ -55,6 +55,8 @@ pub struct Live {
     /// What copies made here hold of changes still to come.
     seen: Seen,
     looked: Instant,
+    /// The stream is within a transaction.
+    inside: bool,
 }
 
 enum State {
@@ -124,6 +126,7 @@ impl Live {
             left: HashSet::new(),
             seen: Seen::default(),
             looked: Instant::now(),
+            inside: false,
         }
     }
 
@@ -189,7 +192,7 @@ impl Live {
             State::Idle if std::mem::take(&mut self.woken) => self.take().await?,
             State::Idle => {}
             State::Preparing(work, task) if task.is_finished() => self.prepared(work, task).await?,
-            State::Ready(work, prepared) if prepared.export.view.end <= reached => {
+            State::Ready(work, prepared) if prepared.export.view.end <= reached && self.may_begin() => {
                 self.begin(sink, work, *prepared).await?
             }
             State::Copying(work, view, task) if task.is_finished() => {
@@ -209,8 +212,19 @@ impl Live {
         Ok(())
     }
 
+    /// Copied rows that are events themselves do not come into a transaction.
+    fn may_begin(&self) -> bool {
+        self.plan.target.is_postgres() || !self.inside
+    }
+
     /// Lets those events of a batch pass that may; writes what comes before one that must wait, and waits. Answers the rest.
     pub async fn admit(&mut self, sink: &mut Sink, batch: Batch) -> Result<Batch> {
+        let bound = |event: &Event| match event {
+            Event::Begin(_) => Some(true),
+            Event::Commit(_) => Some(false),
+            _ => None,
+        };
+        self.inside = batch.events.iter().rev().find_map(bound).unwrap_or(self.inside);
         if matches!(self.state, State::Idle) && self.seen.is_empty() && self.begun.is_empty() {
             // A copy may be asked for in the middle of it.
             let begin = |event: &Event| match event {

@@ -19,7 +19,6 @@ use tokio::time::{interval, MissedTickBehavior};
 use crate::config::plan::{Plan, Source, Target};
 use crate::config::snapshot::{Parts, Snapshot};
 use crate::error::{Error, Kind, Result};
-use crate::event::Lsn;
 use crate::pipeline::batch::Batcher;
 use crate::pipeline::channel::{bounded, Sender};
 use crate::pipeline::inject::Injector;
@@ -30,7 +29,7 @@ use crate::run::{background, joined, limits, CHANNEL_BYTES};
 use crate::sinks::postgres::copy::Copy;
 use crate::sinks::Sink;
 use crate::source::documents;
-use crate::source::slot::Identity;
+use crate::source::slot;
 use crate::source::snapshot::export::Export;
 use crate::source::snapshot::progress::Progress;
 use crate::source::snapshot::ranges::Ranges;
@@ -159,13 +158,8 @@ async fn events(
     let export = Export::take(&plan.source.url, slot, None).await.map_err(source)?;
     let patterns = Patterns::new(snapshot)?;
     let found = tables::find(&export.client, &patterns).await.map_err(source)?;
-    let nowhere = Identity {
-        system: String::new(),
-        database: String::new(),
-        slot: String::new(),
-        confirmed: Lsn::ZERO,
-    };
-    let mut sink = Sink::open(&plan.target, &nowhere).await.map_err(|error| error.context("target"))?;
+    let identity = slot::without_slot(&export.client).await.map_err(source)?;
+    let mut sink = Sink::open(&plan.target, &identity).await.map_err(|error| error.context("target"))?;
     export.settle().await.map_err(source)?;
     let mut seen = Seen::default();
     seen.schema(patterns, export.view.clone());

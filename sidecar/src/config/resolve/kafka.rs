@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::config::plan::{
-    ExactlyOnce, KafkaCluster, KafkaLogin, KafkaSource, KafkaTarget, KafkaTls, PartitionKey, StartOffset,
-    Topic,
+    ExactlyOnce, KafkaCluster, KafkaFormat, KafkaLogin, KafkaSource, KafkaTarget, KafkaTls, PartitionKey,
+    StartOffset, Topic,
 };
 use crate::config::Settings;
 
@@ -52,6 +52,13 @@ impl Settings {
                 1
             }
         };
+        let key = match self.text("target.kafka.topic.partition_key") {
+            Some("table") => PartitionKey::Table,
+            Some("primary_key") => PartitionKey::PrimaryKey,
+            _ => PartitionKey::Schema,
+        };
+        let format = self.kafka_format(problems);
+        let key = if matches!(format, KafkaFormat::Debezium(_)) { PartitionKey::PrimaryKey } else { key };
         Some(KafkaTarget {
             cluster: self.kafka_cluster("target", problems)?,
             topic: Topic {
@@ -63,11 +70,11 @@ impl Settings {
                     .unwrap_or(self.chosen.target == Some("kafka")),
                 compacted: false,
             },
-            key: match self.text("target.kafka.topic.partition_key") {
-                Some("table") => PartitionKey::Table,
-                Some("primary_key") => PartitionKey::PrimaryKey,
-                _ => PartitionKey::Schema,
-            },
+            tables: self.kafka_tables(problems),
+            key,
+            tombstones: self.kafka_tombstones(&format, key, problems),
+            format,
+            transaction_metadata: self.flag("target.kafka.transaction_metadata") == Some(true),
             dead_letters: self.text("target.kafka.topic.dead_letters").map(str::to_owned),
             exactly_once: self.exactly_once(),
             compression: self.text("target.kafka.compression").unwrap_or("lz4").to_owned(),

@@ -1,6 +1,7 @@
 //! From settings to what a command needs: the checks that look at more than one value.
 
 mod kafka;
+mod kafka_message;
 mod snapshot;
 
 use std::time::Duration;

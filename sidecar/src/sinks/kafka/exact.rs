@@ -79,9 +79,9 @@ impl Exact {
     }
 
     /// Sends a message of the source's log.
-    pub(super) async fn send(&mut self, message: &Message) -> Result<()> {
+    pub(super) async fn send(&mut self, message: &Message, topic: &str, partitions: i32) -> Result<()> {
         self.begin()?;
-        self.producer.send(message).await
+        self.producer.send(message, topic, partitions).await
     }
 
     /// Commits what was sent, with the position behind it.

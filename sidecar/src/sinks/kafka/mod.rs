@@ -10,12 +10,18 @@
 //! position: readers may see a stretch twice, each time in order, and tell it by its headers (see [`message`]). With transactions (see
 //! [`exact`]) they do not. Rows of a copy are outside of them: a copy begins again after a failure.
 //!
+//! Rows may go to a topic of their table's own ([`topics`]), in one of several forms ([`format`](mod@format)).
+//!
 //! What the brokers never take, because it is too large, stops the stream; or, where a topic for dead letters is named, goes there by key and
 //! position, before the position moves.
 
 mod exact;
+mod format;
+mod key;
 mod message;
+mod names;
 mod producer;
+mod topics;
 
 use super::Batch;
 use crate::config::plan::{KafkaTarget, Topic};
@@ -26,6 +32,7 @@ use crate::source::slot::Identity;
 use exact::Exact;
 use message::{Message, Writer};
 use producer::Producer;
+use topics::Topics;
 
 /// Messages made before they are sent: the client gets them faster than they are made, and so packs many into one request.
 const TOGETHER: usize = 500;
@@ -35,6 +42,7 @@ pub struct Kafka {
     /// For all; with `exact` only for rows of copies.
     producer: Producer,
     exact: Option<Exact>,
+    topics: Topics,
     writer: Writer,
     /// To be sent.
     messages: Vec<Message>,
@@ -46,20 +54,21 @@ impl Kafka {
     /// # Errors
     /// Transient when no broker answers; fatal when the topic is not there or this login may not write to it.
     pub async fn open(target: &KafkaTarget, source: &Identity) -> Result<Self> {
-        let facts = kafka::topic(&target.cluster, &target.topic).await?;
+        let topics = Topics::open(target).await?;
         if let Some(name) = &target.dead_letters {
             let topic = Topic { name: name.clone(), partitions: 1, ..target.topic.clone() };
             kafka::topic(&target.cluster, &topic).await?;
         }
         let named = !source.system.is_empty();
-        let exact = match target.exactly_once.as_ref().filter(|_| named) {
-            Some(wish) => Some(Exact::open(target, wish, facts, source).await?),
+        let stream = !source.slot.is_empty();
+        let exact = match target.exactly_once.as_ref().filter(|_| stream) {
+            Some(wish) => Some(Exact::open(target, wish, topics.facts(), source).await?),
             None => None,
         };
-        let producer = Producer::new(target, facts)?;
+        let producer = Producer::new(target, topics.facts())?;
         let source = if named { format!("{}/{}", source.system, source.database) } else { String::new() };
-        let writer = Writer::new(target.key, &source);
-        Ok(Self { producer, exact, writer, messages: Vec::new() })
+        let writer = Writer::new(target, &source);
+        Ok(Self { producer, exact, topics, writer, messages: Vec::new() })
     }
 
     /// Where transactions are used, the position stored with them.
@@ -90,9 +99,10 @@ impl Kafka {
 
     async fn send(&mut self) -> Result<()> {
         for message in &self.messages {
+            let (topic, partitions) = self.topics.at(message.topic.as_ref()).await?;
             match &mut self.exact {
-                Some(exact) if message.headers.ordinal.is_some() => exact.send(message).await?,
-                _ => self.producer.send(message).await?,
+                Some(exact) if !message.is_copied() => exact.send(message, topic, partitions).await?,
+                _ => self.producer.send(message, topic, partitions).await?,
             }
         }
         self.messages.clear();

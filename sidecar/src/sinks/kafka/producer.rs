@@ -18,7 +18,7 @@ use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::Notify;
 
-use super::message::{Headers, Message, Place};
+use super::message::{Extra, Message, Place};
 use crate::config::plan::{ExactlyOnce, KafkaTarget};
 use crate::error::{Error, Kind, Result};
 use crate::kafka::{self, Facts, Voice};
@@ -36,14 +36,12 @@ const TRANSACTION_PATIENCE: Duration = Duration::from_secs(60);
 /// The same for one that nobody waits for.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
-const MOST_HEADERS: usize = 9;
+const MOST_HEADERS: usize = 11;
 
-/// A producer into one topic.
+/// A producer.
 pub(super) struct Producer {
     inner: Arc<ThreadedProducer<Deliveries>>,
-    topic: String,
     dead_letters: Option<String>,
-    partitions: i32,
 }
 
 /// What is on its way.
@@ -178,32 +176,42 @@ impl Producer {
         let dead_letters = target.dead_letters.clone();
         let deliveries = Deliveries { keeps_dead: dead_letters.is_some(), ..Deliveries::default() };
         let inner = Arc::new(config.create_with_context(deliveries).map_err(kafka::error)?);
-        Ok(Self { inner, topic: target.topic.name.clone(), dead_letters, partitions: facts.partitions })
+        Ok(Self { inner, dead_letters })
     }
 
     fn deliveries(&self) -> &Deliveries {
         self.inner.context()
     }
 
-    /// Sends a message, waiting while there is no room.
-    pub(super) async fn send(&self, message: &Message) -> Result<()> {
-        let record = BaseRecord::to(&self.topic).key(&*message.key).payload(&*message.value);
-        let record = record.headers(headers(&message.headers));
-        match message.place {
-            Place::ByKey => self.enqueue(record).await,
-            Place::Everywhere => {
-                for partition in 0..self.partitions {
-                    let mut headers = record.headers.clone();
-                    if self.partitions > 1 {
-                        let copies = self.partitions.to_string();
-                        let copies = Header { key: "copies", value: Some(&copies) };
-                        headers = headers.map(|headers| headers.insert(copies));
-                    }
-                    self.enqueue(BaseRecord { partition: Some(partition), headers, ..record }).await?;
-                }
-                Ok(())
+    /// Sends a message into a topic of so many partitions, waiting while there is no room.
+    pub(super) async fn send(&self, message: &Message, topic: &str, partitions: i32) -> Result<()> {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(&*message.value);
+        record.key = message.key.as_deref();
+        record.partition = match message.place {
+            Place::With(number) => {
+                Some(i32::try_from(number % partitions.unsigned_abs().max(1)).unwrap_or(0))
             }
+            Place::ByKey | Place::Everywhere => None,
+        };
+        let record = record.headers(headers(message));
+        if message.place == Place::Everywhere {
+            for partition in 0..partitions {
+                let mut headers = record.headers.clone();
+                if partitions > 1 {
+                    let copies = ("copies", partitions.to_string().into_bytes());
+                    headers = headers.map(|headers| with(headers, &copies));
+                }
+                self.enqueue(BaseRecord { partition: Some(partition), headers, ..record }).await?;
+            }
+        } else {
+            self.enqueue(record).await?;
         }
+        if let (true, Some(key)) = (message.tombstone, &message.key) {
+            let record = BaseRecord::to(topic).key(&**key);
+            let headers = message.extra.as_ref().map(|extra| with(OwnedHeaders::new(), extra));
+            self.enqueue(BaseRecord { headers, ..record }).await?;
+        }
+        Ok(())
     }
 
     async fn enqueue(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
@@ -331,9 +339,18 @@ fn place(topic: &str, key: Option<&[u8]>) -> String {
     format!("topic {topic}, key {key}")
 }
 
-fn headers(headers: &Headers) -> OwnedHeaders {
+fn with(headers: OwnedHeaders, (key, value): &Extra) -> OwnedHeaders {
+    headers.insert(Header { key, value: Some(value) })
+}
+
+fn headers(message: &Message) -> OwnedHeaders {
+    let mut all = OwnedHeaders::new_with_capacity(MOST_HEADERS);
+    if let Some(extra) = &message.extra {
+        all = with(all, extra);
+    }
+    let Some(headers) = &message.headers else { return all };
     // Taken out and put back: an empty list in its place would be made and thrown away for each.
-    let mut all = Some(OwnedHeaders::new_with_capacity(MOST_HEADERS));
+    let mut all = Some(all);
     let mut add = |key: &str, value: &str| {
         all = all.take().map(|all| all.insert(Header { key, value: Some(value) }));
     };
@@ -349,6 +366,15 @@ fn headers(headers: &Headers) -> OwnedHeaders {
     }
     if headers.whole_row {
         add("identity", "full");
+    }
+    if let Some(content_type) = headers.content_type {
+        add("content-type", content_type);
+    }
+    if let Some(xid) = headers.xid {
+        add("xid", &xid.to_string());
+    }
+    if let Some(count) = headers.count {
+        add("count", &count.to_string());
     }
     add("lsn", &headers.lsn.to_string());
     add("commit_lsn", &headers.commit_lsn.to_string());

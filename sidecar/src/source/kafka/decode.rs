@@ -42,6 +42,8 @@ pub struct Headers {
     pub last: bool,
     /// In how many partitions it is, from the first on; 0 or 1 = in this one only.
     pub copies: i32,
+    /// What the value is, where it is not the event itself.
+    pub content_type: Option<String>,
 }
 
 impl Headers {
@@ -55,6 +57,7 @@ impl Headers {
             "copies" => self.copies = value.parse().unwrap_or(0),
             "last" => self.last = value == "true",
             "identity" => self.whole_row = value == "full",
+            "content-type" => self.content_type = Some(value.to_owned()),
             _ => {}
         }
     }
@@ -118,7 +121,13 @@ impl Decoder {
     /// # Errors
     /// Rejected when it is none.
     pub fn decode(&mut self, value: &[u8], headers: &Headers) -> Result<Event> {
-        let wire: Wire<'_> = serde_json::from_slice(value).map_err(|error| not("an event", error))?;
+        let wire: Wire<'_> =
+            serde_json::from_slice(value).map_err(|error| match other_form(value, headers) {
+                Some(form) => {
+                    not(&format!("an event but {form}: only a topic of format json is read"), error)
+                }
+                None => not("an event", error),
+            })?;
         let lsn = wire.lsn.parse().unwrap_or(Lsn::ZERO);
         if wire.action == "M" {
             return self.message(lsn, &wire);
@@ -248,6 +257,12 @@ fn ids(relation: &Relation, wire: &Wire<'_>) -> Option<Arc<Ids>> {
         key,
         columns,
     }))
+}
+
+/// What a value is that is no event, as far as it says so.
+fn other_form<'a>(value: &[u8], headers: &'a Headers) -> Option<&'a str> {
+    let debezium = [&b"{\"before\":"[..], b"{\"op\":"].iter().any(|start| value.starts_with(start));
+    headers.content_type.as_deref().or(debezium.then_some("a message in Debezium's form"))
 }
 
 /// What was read is something else.

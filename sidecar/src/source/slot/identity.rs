@@ -37,6 +37,16 @@ impl Identity {
     }
 }
 
+/// The identity of the database that a session reads without a slot, for a copy.
+///
+/// # Errors
+/// Those of the query.
+pub async fn without_slot(client: &Client) -> Result<Identity> {
+    let identity = "select system_identifier::text, pg_catalog.current_database()::text from pg_catalog.pg_control_system()";
+    let row = client.query_one(identity, &[]).await.map_err(sql::of)?;
+    Ok(Identity { system: row.get(0), database: row.get(1), slot: String::new(), confirmed: Lsn::ZERO })
+}
+
 /// Slots of a database, with what decides whether one can be read.
 const SLOTS: &str =
     "select slot_name::text, slot_type, coalesce(plugin::text, ''), coalesce(database::text, ''), \

@@ -14,6 +14,6 @@ mod identity;
 mod reader;
 mod records;
 
-pub use identity::{default_slot, find, next_xid, Identity};
+pub use identity::{default_slot, find, next_xid, without_slot, Identity};
 pub use reader::{open, Frame, Slot};
 pub use records::Records;
