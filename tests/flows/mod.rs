@@ -1,6 +1,7 @@
 //! From a source to a sink, as a user has it: `init`, `run`, work on the source, look at the other side.
 
 mod ddl;
+mod filter;
 mod injector;
 mod kafka;
 mod kafka_broker;

@@ -266,13 +266,15 @@ pub enum DdlConflict {
     SkipIfEqual,
 }
 
-/// Which tables pass: `schema.table` patterns with `*`, quoted names allowed. At most one list is given.
+/// Which tables pass: `schema.table` patterns with `*`, quoted names allowed. At most one of include and exclude is given.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Only these.
     pub include: Vec<String>,
     /// All but these.
     pub exclude: Vec<String>,
+    /// Of these no rows, but schema changes; also when they are not among those included.
+    pub schema_only: Vec<String>,
 }
 
 /// Exponential backoff between attempts, with jitter.

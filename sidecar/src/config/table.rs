@@ -229,7 +229,7 @@ pub static SETTINGS: &[Setting] = &[
     set("modifiers.injector.schemalog_url", &["INJECTOR_STORE_POSTGRES_URL", "TRANSLATOR_STORE_POSTGRES_URL"], PostgresUrl, Used, "", "Only says that ids are wanted (also source_url, url): they travel in the stream itself, and come from the source."),
     set("modifiers.filter.include_tables", &["FILTER_INCLUDE_TABLES"], List, Used, "", "Only these tables: `schema.table`, `table` (of public), with `*`."),
     set("modifiers.filter.exclude_tables", &["FILTER_EXCLUDE_TABLES"], List, Used, "", "All but these tables. Not together with include_tables."),
-    set("modifiers.filter.schema_only_tables", &["FILTER_SCHEMA_ONLY_TABLES"], List, Refused("tables without their rows"), "", "Schema changes but no rows of these tables."),
+    set("modifiers.filter.schema_only_tables", &["FILTER_SCHEMA_ONLY_TABLES"], List, Used, "", "Schema changes but no rows of these tables, in the stream and in copies; also when include_tables does not name them. What is excluded stays so."),
     set("modifiers.sanitize.strip_null_char_bytes", &["PROCESSOR_SANITIZE_STRIP_NULL_CHAR_BYTES"], Bool, Refused("removing NUL characters"), "false", "Remove NUL characters from text."),
     set("modifiers.transformations.rules_file", &["TRANSFORMER_RULES_FILE"], Text, Of(Transformers), "", "A yaml file of rules."),
     set("modifiers.transformations.validation_mode", &[], Choice(&["relaxed", "strict", "table_level"]), Of(Transformers), "", "How complete the rules must be."),

@@ -153,7 +153,7 @@ impl Live {
         let snapshot = Snapshot {
             tables,
             excluded: Vec::new(),
-            schema_only: Vec::new(),
+            schema_only: self.plan.filter.schema_only.clone(),
             parts: Parts::Full,
             ..self.plan.snapshot.clone()
         };
