@@ -86,5 +86,8 @@ fn a_broker_survives_being_killed() {
 #[test]
 #[should_panic(expected = "the broker does not start")]
 fn a_broker_that_cannot_start_shows_its_log() {
-    Broker::start(&BrokerOptions { conf: vec!["authorizer.class.name=none.Such".into()] });
+    Broker::start(&BrokerOptions {
+        conf: vec!["authorizer.class.name=none.Such".into()],
+        ..BrokerOptions::default()
+    });
 }

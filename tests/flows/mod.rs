@@ -6,6 +6,7 @@ mod injector;
 mod kafka;
 mod kafka_broker;
 mod kafka_reader;
+mod kafka_security;
 mod kafka_snapshot;
 mod records;
 mod resume;

@@ -154,13 +154,21 @@ pub struct KafkaTls {
 
 /// A SASL login.
 #[derive(Debug, Clone)]
-pub struct KafkaLogin {
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
-    pub mechanism: String,
-    /// The user.
-    pub user: String,
-    /// The user's password.
-    pub password: Secret,
+pub enum KafkaLogin {
+    /// By user and password.
+    Password {
+        /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
+        mechanism: String,
+        /// The user.
+        user: String,
+        /// The user's password.
+        password: Secret,
+    },
+    /// By a token: `OAUTHBEARER`.
+    Token {
+        /// The file it is read from, again and again.
+        file: String,
+    },
 }
 
 /// A topic, and how it is made when it is not there.
