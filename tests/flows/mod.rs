@@ -3,11 +3,13 @@
 mod ddl;
 mod filter;
 mod injector;
-mod kafka;
+pub(crate) mod kafka;
 mod kafka_broker;
+mod kafka_members;
 mod kafka_reader;
 mod kafka_security;
 mod kafka_snapshot;
+mod kafka_tutorial;
 mod records;
 mod resume;
 mod rows;
