@@ -3,28 +3,35 @@
 //! The client is librdkafka. It works in threads of its own and is asked in ways that block: what waits for a broker runs beside the
 //! runtime ([`blocking`]).
 
+mod login;
+
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 
 use crate::config::plan::{KafkaCluster, Topic};
 use crate::error::{Error, Kind, Result};
 use crate::{retry, run};
+pub use login::token;
 
 /// How long a question to the cluster may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the first try of such a question may take.
+const FIRST_ASK: Duration = Duration::from_millis(500);
 /// How often a new topic is looked for until the brokers know it.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Keeps a topic small: all but the last message of each key goes, in pieces of this size.
 const COMPACTED: [(&str, &str); 3] =
     [("cleanup.policy", "compact"), ("segment.bytes", "4194304"), ("min.cleanable.dirty.ratio", "0.1")];
+/// What to do about a topic that is missing.
+const MAKE_IT: &str = "make it, or set topic.auto_create (PGSTREAM_KAFKA_TOPIC_AUTO_CREATE=true)";
 
 /// A client of that cluster, not yet producer or consumer.
 pub fn client(cluster: &KafkaCluster) -> ClientConfig {
@@ -32,25 +39,7 @@ pub fn client(cluster: &KafkaCluster) -> ClientConfig {
     config.set("bootstrap.servers", cluster.servers.join(",")).set("client.id", "pgstream");
     // A broker that is down is asked again soon.
     config.set("reconnect.backoff.max.ms", "1000");
-    let protocol = match (&cluster.tls, &cluster.login) {
-        (None, None) => "plaintext",
-        (Some(_), None) => "ssl",
-        (None, Some(_)) => "sasl_plaintext",
-        (Some(_), Some(_)) => "sasl_ssl",
-    };
-    config.set("security.protocol", protocol);
-    if let Some(tls) = &cluster.tls {
-        if let Some(file) = &tls.ca_cert {
-            config.set("ssl.ca.location", file);
-        }
-        if let Some((certificate, key)) = &tls.client {
-            config.set("ssl.certificate.location", certificate).set("ssl.key.location", key);
-        }
-    }
-    if let Some(login) = &cluster.login {
-        config.set("sasl.mechanism", &login.mechanism);
-        config.set("sasl.username", &login.user).set("sasl.password", login.password.reveal());
-    }
+    login::secure(&mut config, cluster);
     config
 }
 
@@ -59,6 +48,15 @@ pub fn client(cluster: &KafkaCluster) -> ClientConfig {
 pub struct Voice(Mutex<Option<(RDKafkaErrorCode, String)>>);
 
 impl ClientContext for Voice {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        file: Option<&str>,
+    ) -> std::result::Result<OAuthToken, Box<dyn std::error::Error>> {
+        token(file)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         match level {
             RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::trace!(facility, "{line}"),
@@ -69,8 +67,12 @@ impl ClientContext for Voice {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, "{reason}");
-        if let Some(code) = error.rdkafka_error_code() {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match error.rdkafka_error_code() {
+            // That all are gone says less than why one of them is.
+            Some(RDKafkaErrorCode::AllBrokersDown) if last.is_some() => {}
+            Some(code) => *last = Some((code, reason.to_owned())),
+            None => {}
         }
     }
 }
@@ -89,8 +91,14 @@ impl Voice {
     pub fn explain(&self, error: KafkaError) -> Error {
         let reason = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match reason {
-            Some((code, reason)) if kind(code) == Kind::Fatal || error_kind(&error) == Kind::Transient => {
-                of(code, reason.trim()).because(error)
+            Some((code, reason)) => {
+                let why = of(code, reason.trim());
+                let tells_more = why.kind() == Kind::Fatal || error_kind(&error) == Kind::Transient;
+                if tells_more {
+                    why.because(error)
+                } else {
+                    self::error(error)
+                }
             }
             _ => self::error(error),
         }
@@ -133,17 +141,26 @@ fn of(code: RDKafkaErrorCode, text: &str) -> Error {
     use RDKafkaErrorCode as Code;
     let error = Error::transient(text).into_kind(kind(code));
     match code {
-        Code::TopicAuthorizationFailed => error.hint(
-            "grant this user WRITE and DESCRIBE (to read: READ) on the topic, and CREATE if it is to be made",
-        ),
+        Code::MessageTimedOut => Error::transient("not taken in time")
+            .hint("the topic may have too few replicas in sync, or no leader: the brokers' logs tell"),
+        Code::AllBrokersDown => Error::transient("no broker answers")
+            .hint("check that they run, and whether they ask for TLS or a login"),
+        // What one side's TLS does not accept of the other stays so. A connection that was cut passes.
+        Code::SSL | Code::BrokerTransportFailure if is_refusal(text) => error
+            .into_kind(Kind::Fatal)
+            .hint("check tls.ca_cert, the names in the broker's certificate, and tls.client_cert"),
+        Code::TopicAuthorizationFailed => {
+            error.hint("grant this user rights on the topic: WRITE and DESCRIBE to write, READ to read")
+        }
         Code::GroupAuthorizationFailed => error.hint("grant this user READ on the consumer group"),
-        Code::ClusterAuthorizationFailed => error
-            .hint("grant this user IDEMPOTENT_WRITE on the cluster, and CREATE if the topic is to be made"),
+        Code::ClusterAuthorizationFailed => error.hint(
+            "grant this user WRITE on the topic (before Kafka 3.0 also IDEMPOTENT_WRITE on the cluster)",
+        ),
         Code::TransactionalIdAuthorizationFailed => {
             error.hint("grant this user WRITE and DESCRIBE on the transactional id")
         }
         Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism => {
-            error.hint("check mechanism, user and password")
+            error.hint("check mechanism, user and password, or the token")
         }
         Code::UnknownTopic | Code::UnknownTopicOrPartition => {
             error.hint("make the topic, or set topic.auto_create")
@@ -162,6 +179,11 @@ fn of(code: RDKafkaErrorCode, text: &str) -> Error {
         }
         _ => error,
     }
+}
+
+/// Whether TLS says no: librdkafka has no code for it, only the words of OpenSSL.
+fn is_refusal(text: &str) -> bool {
+    text.contains("SSL routines") && (text.contains("certificate") || text.contains(" alert "))
 }
 
 /// An error of the client.
@@ -217,11 +239,7 @@ impl Asking {
     async fn ask(&self, topic: &str) -> Result<Answer> {
         let (client, topic) = (Arc::clone(&self.client), topic.to_owned());
         let asked = blocking(move || {
-            let metadata = client.client().fetch_metadata(None, PATIENCE).map_err(|error| {
-                // Why it failed comes as an event.
-                client.poll(Duration::ZERO);
-                client.context().explain(error)
-            })?;
+            let metadata = patiently(&client, |limit| client.client().fetch_metadata(None, limit))?;
             let found =
                 metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
             let partitions = found.and_then(|found| i32::try_from(found.partitions().len()).ok());
@@ -229,6 +247,33 @@ impl Asking {
             Ok(Answer { cluster, partitions: partitions.filter(|count| *count > 0) })
         });
         asked.await.map_err(|error| error.context(&self.brokers))
+    }
+}
+
+/// Asks until there is an answer, for longer each time. In between the client may say why there is none, and logs in anew: what is refused
+/// is known at once, what may come is waited for.
+fn patiently<T>(client: &BaseProducer<Voice>, ask: impl Fn(Duration) -> KafkaResult<T>) -> Result<T> {
+    let until = Instant::now() + PATIENCE;
+    let (mut limit, mut told) = (FIRST_ASK, false);
+    loop {
+        client.poll(LOOK_EVERY);
+        let error = match ask(limit) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        client.poll(LOOK_EVERY);
+        let error = client.context().explain(error);
+        if error.kind() != Kind::Transient {
+            return Err(error);
+        }
+        if Instant::now() >= until {
+            return Err(error.with_code(retry::NO_BROKER));
+        }
+        if !told {
+            tracing::warn!("{error}; waiting for a broker");
+            told = true;
+        }
+        limit = (limit * 2).min(until.saturating_duration_since(Instant::now())).max(FIRST_ASK);
     }
 }
 
@@ -255,8 +300,11 @@ pub async fn topic(cluster: &KafkaCluster, topic: &Topic) -> Result<Facts> {
             made.map_err(|error| error.context(format_args!("cannot make the topic {}", topic.name)))?
         }
         None => {
-            return Err(Error::fatal(format!("{}: there is no topic {}", asking.brokers, topic.name))
-                .hint("make it, or set topic.auto_create (PGSTREAM_KAFKA_TOPIC_AUTO_CREATE=true)"))
+            let error = Error::fatal(format!("{}: there is no topic {}", asking.brokers, topic.name));
+            return Err(match cluster.login {
+                None => error.hint(MAKE_IT),
+                Some(_) => error.hint(format!("{MAKE_IT}; if it is there, grant this user DESCRIBE on it")),
+            });
         }
     };
     Ok(Facts { partitions, largest: largest(&admin, &topic.name).await })
@@ -275,6 +323,14 @@ async fn made(asking: &Asking, admin: &AdminClient<Voice>, topic: &Topic) -> Res
     for answer in admin.create_topics([&new], &options).await.map_err(error)? {
         match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((
+                _,
+                code @ (RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed),
+            )) => {
+                let hint = "grant this user CREATE on the topic; if it is there, DESCRIBE and WRITE";
+                return Err(coded(code).hint(hint));
+            }
             Err((_, code)) => return Err(coded(code)),
         }
     }

@@ -17,6 +17,9 @@ pub struct Attempts {
 /// Attempts for what may pass within seconds of a start or a failover: a slot or origin still held, a server starting, a read-only target.
 const SHORT_WAIT: u32 = 5;
 
+/// The code of an error that no broker has answered: the SQLSTATE for a connection that cannot be made.
+pub const NO_BROKER: &str = "08001";
+
 impl Attempts {
     /// No attempt yet.
     pub fn new(backoff: Backoff) -> Self {
@@ -45,6 +48,8 @@ impl Attempts {
                 Some("25006") => SHORT_WAIT,
                 _ if self.established => self.backoff.attempts,
                 Some("55006" | "57P03") => SHORT_WAIT,
+                // Brokers take long to start, and are often started together with us.
+                Some(NO_BROKER) => SHORT_WAIT.min(self.backoff.attempts.wrapping_sub(1)),
                 // A first connection that fails is a wrong URL more often than a passing trouble: say so at once.
                 Some(_) | None => 0,
             },
@@ -107,6 +112,18 @@ mod tests {
             attempts.established();
         }
         assert!(attempts.after(read_only()).is_err(), "connecting alone is no progress");
+    }
+
+    #[test]
+    fn a_broker_is_waited_for_a_while_unless_retries_are_off() {
+        let away = || Error::transient("refused").with_code(NO_BROKER);
+        let mut patient = attempts();
+        for _ in 0..SHORT_WAIT {
+            assert!(patient.after(away()).is_ok());
+        }
+        assert!(patient.after(away()).is_err());
+        let once = Backoff { attempts: 1, ..patient.backoff };
+        assert!(Attempts::new(once).after(away()).is_err());
     }
 
     #[test]

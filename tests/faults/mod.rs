@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod connections;
+mod kafka;
 mod kills;
 mod snapshot;
 mod snapshot_kills;

@@ -22,7 +22,7 @@ struct ToTopic {
 }
 
 /// The sidecar from that source into that topic.
-pub(super) fn writer(source: &Database, broker: &Broker, topic: &str) -> Sidecar {
+pub(crate) fn writer(source: &Database, broker: &Broker, topic: &str) -> Sidecar {
     Sidecar::new(["run", "--source", "postgres", "--source-url", &source.url(), "--target", "kafka"])
         .env("PGSTREAM_KAFKA_WRITER_SERVERS", &broker.servers())
         .env("PGSTREAM_KAFKA_TOPIC_NAME", topic)

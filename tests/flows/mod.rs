@@ -2,13 +2,18 @@
 
 mod ddl;
 mod debezium;
+mod filter;
 mod injector;
-mod kafka;
+pub(crate) mod kafka;
 mod kafka_broker;
 mod kafka_exact;
 mod kafka_forms;
+mod kafka_members;
 mod kafka_partitions;
 mod kafka_reader;
+mod kafka_security;
+mod kafka_snapshot;
+mod kafka_tutorial;
 mod records;
 mod resume;
 mod rows;

@@ -46,12 +46,19 @@ pub struct BrokerOptions {
     pub conf: Vec<String>,
     /// The Java machine's options for memory and speed; none: a small one that starts quickly.
     pub machine: Vec<String>,
+    /// Listeners beside the plain one: `NAME://127.0.0.1:port`. Which protocol a name stands for is said in `conf`.
+    pub listeners: Vec<String>,
+    /// More arguments for formatting its data: users.
+    pub format: Vec<String>,
+    /// It is node 2 of this one's cluster.
+    pub beside: Option<Arc<Broker>>,
 }
 
 /// A running broker; it ends when the value does. Topics are not created by being used.
 pub struct Broker {
     /// On 127.0.0.1.
     pub port: u16,
+    controller: u16,
     folder: PathBuf,
     machine: Vec<String>,
     process: Mutex<Option<Process>>,
@@ -94,7 +101,8 @@ impl Broker {
         let folder = home().folder.join(format!("kafka-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let small = || SMALL.map(str::to_owned).to_vec();
         let machine = if options.machine.is_empty() { small() } else { options.machine.clone() };
-        let broker = Broker { port: free_port(), folder, machine, process: Mutex::default() };
+        let controller = options.beside.as_ref().map_or_else(free_port, |first| first.controller);
+        let broker = Broker { port: free_port(), controller, folder, machine, process: Mutex::default() };
         broker.initialise(options);
         broker.start_again();
         Arc::new(broker)
@@ -105,13 +113,19 @@ impl Broker {
         assert!(jars.exists(), "no Kafka in {}: tests/setup.sh could not fetch it", jars.display());
         fs::create_dir(&self.folder)
             .unwrap_or_else(|error| panic!("make {}: {error}", self.folder.display()));
-        let (port, controller) = (self.port, free_port());
+        let (port, controller) = (self.port, self.controller);
+        let (roles, node, controls) = match options.beside {
+            None => ("broker,controller", 1, format!(",CONTROLLER://127.0.0.1:{controller}")),
+            Some(_) => ("broker", 2, String::new()),
+        };
+        let listeners =
+            [&[format!("PLAINTEXT://127.0.0.1:{port}")], &options.listeners[..]].concat().join(",");
         let mut conf = vec![
-            "process.roles=broker,controller".to_owned(),
-            "node.id=1".to_owned(),
+            format!("process.roles={roles}"),
+            format!("node.id={node}"),
             format!("controller.quorum.voters=1@127.0.0.1:{controller}"),
-            format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}"),
-            format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}"),
+            format!("listeners={listeners}{controls}"),
+            format!("advertised.listeners={listeners}"),
             "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
             "controller.listener.names=CONTROLLER".to_owned(),
             "inter.broker.listener.name=PLAINTEXT".to_owned(),
@@ -137,7 +151,7 @@ impl Broker {
         write("server.properties", &(conf.join("\n") + "\n"));
         write("log4j.properties", LOG4J);
         let format = ["format", "-t", CLUSTER, "-c", "server.properties"];
-        run_checked(self.java("kafka.tools.StorageTool").args(format));
+        run_checked(self.java("kafka.tools.StorageTool").args(format).args(&options.format));
     }
 
     fn java(&self, class: &str) -> Command {
@@ -185,6 +199,21 @@ impl Broker {
     #[track_caller]
     pub fn kill(&self) {
         self.take_process().kill();
+    }
+
+    /// It stands still (SIGSTOP), with all its connections open, until [`Broker::thaw`].
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let running = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().expect("a broker that runs").signal(signal);
     }
 
     #[track_caller]
@@ -300,7 +329,7 @@ impl Broker {
         })
     }
 
-    fn config(&self) -> ClientConfig {
+    pub(crate) fn config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.servers());
         // A broker that was away is asked again at once.

@@ -13,13 +13,16 @@
 //! sentence when it cannot go on: a test has nothing better to do. What was started ends with the process that
 //! started it, however that ends (see [`run`]).
 
+mod certificates;
 mod compare;
 mod database;
 mod debezium;
 mod kafka;
 mod run;
+mod secured;
 mod server;
 mod sidecar;
+mod topics;
 mod wait;
 
 pub use compare::{assert_same, difference, row_sums, schema, sequences};
@@ -28,6 +31,7 @@ pub use debezium::Debezium;
 pub use kafka::{Broker, BrokerOptions, Message};
 pub use run::{home, Home, Process};
 pub use rustix::process::Signal;
+pub use secured::{Door, Secured};
 pub use server::{Auth, Options, Server, Stop};
 pub use sidecar::{Finished, Sidecar};
 pub use wait::{wait_for, wait_until, LONG, SOON};

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use postgres::{Config, NoTls};
 use rustix::process::{geteuid, Signal};
 
+use crate::certificates::Authority;
 use crate::run::{home, Process};
 use crate::{wait_until, Database, SOON};
 
@@ -230,32 +231,9 @@ impl Server {
 
     fn make_certificates(&self) {
         let data = self.data();
-        let at = |name: &str| data.join(name).display().to_string();
-        let (ca, ca_key, server, key, request) =
-            (at("ca.crt"), at("ca.key"), at("server.crt"), at("server.key"), at("server.csr"));
-        let names = at("names");
-        fs::write(&names, "subjectAltName=DNS:localhost\n").expect("write the certificate's names");
-        let ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-        let openssl = |args: &[&str]| run_checked(Command::new("openssl").args(args).stdin(Stdio::null()));
-        let own =
-            ["req", "-x509", "-days", "30", "-subj", "/CN=pgstream tests", "-keyout", &ca_key, "-out", &ca];
-        openssl(&[&own, &ec[..]].concat());
-        openssl(&[&["req", "-subj", "/CN=localhost", "-keyout", &key, "-out", &request], &ec[..]].concat());
-        let sign = [
-            "x509",
-            "-req",
-            "-days",
-            "30",
-            "-in",
-            &request,
-            "-CA",
-            &ca,
-            "-CAkey",
-            &ca_key,
-            "-CAcreateserial",
-        ];
-        openssl(&[&sign, &["-extfile", &names, "-out", &server][..]].concat());
-        give_to_server(&[key.as_ref(), server.as_ref(), ca.as_ref()]);
+        Authority::new(&data).issue("server", "DNS:localhost");
+        let [ca, certificate, key] = ["ca.crt", "server.crt", "server.key"].map(|name| data.join(name));
+        give_to_server(&[&key, &certificate, &ca]);
     }
 }
 

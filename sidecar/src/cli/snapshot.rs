@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// URL of the database to copy
     #[arg(long, alias = "source-url", alias = "pgurl", value_name = "URL")]
     postgres_url: Option<String>,
-    /// Kind of target: postgres, stdout
+    /// Kind of target: postgres, kafka, stdout
     #[arg(long, value_name = "KIND")]
     target: Option<String>,
     /// URL of the target

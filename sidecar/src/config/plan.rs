@@ -213,13 +213,21 @@ pub struct KafkaTls {
 
 /// A SASL login.
 #[derive(Debug, Clone)]
-pub struct KafkaLogin {
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
-    pub mechanism: String,
-    /// The user.
-    pub user: String,
-    /// The user's password.
-    pub password: Secret,
+pub enum KafkaLogin {
+    /// By user and password.
+    Password {
+        /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
+        mechanism: String,
+        /// The user.
+        user: String,
+        /// The user's password.
+        password: Secret,
+    },
+    /// By a token: `OAUTHBEARER`.
+    Token {
+        /// The file it is read from, again and again.
+        file: String,
+    },
 }
 
 /// A topic, and how it is made when it is not there.
@@ -327,13 +335,15 @@ pub enum DdlConflict {
     SkipIfEqual,
 }
 
-/// Which tables pass: `schema.table` patterns with `*`, quoted names allowed. At most one list is given.
+/// Which tables pass: `schema.table` patterns with `*`, quoted names allowed. At most one of include and exclude is given.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Only these.
     pub include: Vec<String>,
     /// All but these.
     pub exclude: Vec<String>,
+    /// Of these no rows, but schema changes; also when they are not among those included.
+    pub schema_only: Vec<String>,
 }
 
 /// Exponential backoff between attempts, with jitter.

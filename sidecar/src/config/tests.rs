@@ -350,6 +350,57 @@ fn include_and_exclude_exclude_each_other() {
 }
 
 #[test]
+fn a_login_at_kafka_is_whole_or_none() {
+    let login = |pairs: &[(&str, &str)]| {
+        let mut all = vec![
+            ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE),
+            ("PGSTREAM_KAFKA_WRITER_SERVERS", "localhost:9092"),
+        ];
+        all.extend(pairs);
+        from_env(&all).plan().err().map(|problems| problems.0).unwrap_or_default()
+    };
+    let (mechanism, user) = ("PGSTREAM_KAFKA_SASL_MECHANISM", ("PGSTREAM_KAFKA_SASL_USERNAME", "me"));
+    let (word, file) =
+        (("PGSTREAM_KAFKA_SASL_PASSWORD", "word"), ("PGSTREAM_KAFKA_SASL_TOKEN_FILE", "/dev/null"));
+    assert!(login(&[]).is_empty());
+    assert!(login(&[user, word]).is_empty());
+    assert!(login(&[user, word, (mechanism, "plain")]).is_empty());
+    assert!(login(&[file]).is_empty());
+    assert!(login(&[file, (mechanism, "OAUTHBEARER")]).is_empty());
+    for (given, part) in [
+        (&[user][..], "a user and a password belong together"),
+        (&[(mechanism, "PLAIN")], "give target.kafka.sasl.username and target.kafka.sasl.password"),
+        (&[(mechanism, "PLAIN"), word], "a user and a password belong together"),
+        (&[(mechanism, "OAUTHBEARER")], "give target.kafka.sasl.token_file"),
+        (&[(mechanism, "OAUTHBEARER"), user, word], "give target.kafka.sasl.token_file"),
+        (&[file, user, word], "a token is for OAUTHBEARER"),
+        (&[file, (mechanism, "PLAIN")], "a token is for OAUTHBEARER"),
+        (
+            &[("PGSTREAM_KAFKA_SASL_TOKEN_FILE", "/nonexistent")],
+            "PGSTREAM_KAFKA_SASL_TOKEN_FILE: cannot be read",
+        ),
+        (&[(mechanism, "GSSAPI"), user, word], "one of PLAIN"),
+    ] {
+        let told = login(given);
+        assert!(
+            told.len() == 1 && told[0].contains(part) && !told[0].contains("word\""),
+            "{given:?}: {told:?}"
+        );
+    }
+}
+
+#[test]
+fn tables_without_rows_are_copied_without_rows() {
+    let settings = from_env(&[
+        ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE),
+        ("PGSTREAM_POSTGRES_SNAPSHOT_TABLES", "*"),
+        ("PGSTREAM_POSTGRES_SNAPSHOT_SCHEMA_ONLY_TABLES", "a"),
+        ("PGSTREAM_FILTER_SCHEMA_ONLY_TABLES", "b.*"),
+    ]);
+    assert_eq!(settings.plan().expect("a plan").snapshot.schema_only, ["a", "b.*"]);
+}
+
+#[test]
 fn retries() {
     let backoff = |pairs: &[(&str, &str)]| {
         let mut all = vec![("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE)];

@@ -1,4 +1,9 @@
-//! Which tables pass: include XOR exclude, by `schema.table` patterns.
+//! Which tables pass: include XOR exclude, by `schema.table` patterns; and of which only schema changes pass.
+//!
+//! ```text
+//! rows, truncates    asked for (include, exclude), and not among schema_only
+//! schema changes     asked for, or among schema_only; what is excluded stays so
+//! ```
 //!
 //! Patterns: `schema.table`, `table` (= `public.table`), `schema.*`, `*.table`, `*.*`, `*` (= `public.*`). Names with dots, upper case or other
 //! signs may be quoted as in SQL; unquoted names are taken as they are written (case matters).
@@ -17,6 +22,7 @@ use crate::event::{Ddl, DdlObject, Event};
 pub struct Filter {
     include: Vec<Pattern>,
     exclude: Vec<Pattern>,
+    schema_only: Vec<Pattern>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,21 +59,32 @@ impl Filter {
         let parse = |patterns: &[String]| {
             patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>>>()
         };
-        Ok(Self { include: parse(&plan.include)?, exclude: parse(&plan.exclude)? })
+        Ok(Self {
+            include: parse(&plan.include)?,
+            exclude: parse(&plan.exclude)?,
+            schema_only: parse(&plan.schema_only)?,
+        })
     }
 
-    /// Whether rows of that table pass.
+    /// Whether that table is asked for.
     pub fn passes(&self, schema: &str, table: &str) -> bool {
-        let any = |patterns: &[Pattern]| {
-            patterns.iter().any(|p| p.schema.matches(schema) && p.table.matches(table))
-        };
-        (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
+        (self.include.is_empty() || any(&self.include, schema, table)) && !any(&self.exclude, schema, table)
+    }
+
+    fn passes_rows(&self, schema: &str, table: &str) -> bool {
+        self.passes(schema, table) && !any(&self.schema_only, schema, table)
+    }
+
+    fn passes_changes(&self, schema: &str, table: &str) -> bool {
+        let named = any(&self.schema_only, schema, table) && !any(&self.exclude, schema, table);
+        named || self.passes(schema, table)
     }
 
     /// Whether objects of that schema that belong to no table pass (types, sequences, functions, the schema itself).
     fn passes_schema(&self, schema: &str) -> bool {
         let whole = |p: &&Pattern| p.table == Name::Any && p.schema.matches(schema);
-        (self.include.is_empty() || self.include.iter().any(|p| p.schema.matches(schema)))
+        let touched = |patterns: &[Pattern]| patterns.iter().any(|p| p.schema.matches(schema));
+        (self.include.is_empty() || touched(&self.include) || touched(&self.schema_only))
             && self.exclude.iter().find(whole).is_none()
     }
 
@@ -99,7 +116,7 @@ impl Filter {
 
     /// Nothing is asked for in particular.
     pub fn is_open(&self) -> bool {
-        self.include.is_empty() && self.exclude.is_empty()
+        self.include.is_empty() && self.exclude.is_empty() && self.schema_only.is_empty()
     }
 
     /// The tables that are asked for by name: schema and table.
@@ -118,10 +135,11 @@ impl Filter {
         match event {
             Event::Change(change) if &*change.relation.schema == "pgstream" => Some(Event::Change(change)),
             Event::Change(change) => {
-                self.passes(&change.relation.schema, &change.relation.name).then_some(Event::Change(change))
+                let passes = self.passes_rows(&change.relation.schema, &change.relation.name);
+                passes.then_some(Event::Change(change))
             }
             Event::Truncate(mut truncate) => {
-                truncate.relations.retain(|relation| self.passes(&relation.schema, &relation.name));
+                truncate.relations.retain(|relation| self.passes_rows(&relation.schema, &relation.name));
                 (!truncate.relations.is_empty()).then_some(Event::Truncate(truncate))
             }
             Event::Ddl(ddl) => self.ddl(ddl).map(Event::Ddl),
@@ -130,8 +148,12 @@ impl Filter {
     }
 
     fn ddl(&self, ddl: Arc<Ddl>) -> Option<Arc<Ddl>> {
-        keep(ddl, |_, schema, table| self.passes(schema, table), |schema| self.passes_schema(schema))
+        keep(ddl, |_, schema, table| self.passes_changes(schema, table), |schema| self.passes_schema(schema))
     }
+}
+
+fn any(patterns: &[Pattern], schema: &str, table: &str) -> bool {
+    patterns.iter().any(|p| p.schema.matches(schema) && p.table.matches(table))
 }
 
 /// What is left of a schema change when only some tables (oid, schema, name) and schemas pass: all, a part, or nothing.
@@ -233,9 +255,15 @@ fn quoted_name(text: &str) -> Option<(Name, &str)> {
 mod tests {
     use super::*;
 
-    fn filter(include: &[&str], exclude: &[&str]) -> Filter {
+    fn with(include: &[&str], exclude: &[&str], schema_only: &[&str]) -> Filter {
         let own = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
-        Filter::new(&plan::Filter { include: own(include), exclude: own(exclude) }).expect("valid patterns")
+        let plan =
+            plan::Filter { include: own(include), exclude: own(exclude), schema_only: own(schema_only) };
+        Filter::new(&plan).expect("valid patterns")
+    }
+
+    fn filter(include: &[&str], exclude: &[&str]) -> Filter {
+        with(include, exclude, &[])
     }
 
     #[test]
@@ -267,16 +295,41 @@ mod tests {
     }
 
     #[test]
+    fn tables_without_their_rows() {
+        for (include, exclude, table, rows, changes) in [
+            (&[][..], &[][..], "t", true, true),
+            (&[], &[], "big", false, true),
+            (&[], &[], "log 1", false, true),
+            (&["t"], &[], "t", true, true),
+            (&["t"], &[], "other", false, false),
+            // Named only there: its schema is asked for by that.
+            (&["t"], &[], "big", false, true),
+            (&["t", "big"], &[], "big", false, true),
+            (&[], &["big"], "big", false, false),
+        ] {
+            let filter = with(include, exclude, &["big", "public.\"log 1\""]);
+            let seen = (filter.passes_rows("public", table), filter.passes_changes("public", table));
+            assert_eq!(seen, (rows, changes), "include {include:?}, exclude {exclude:?}: {table}");
+        }
+        let all = with(&[], &[], &["logs.*"]);
+        assert!(!all.passes_rows("logs", "x") && all.passes_rows("public", "x") && !all.is_open());
+    }
+
+    #[test]
     fn malformed_patterns_are_named() {
         for bad in ["", ".", "a.", "a.b.c", "\"a", "a\"b", "\"a\"b"] {
-            let plan = plan::Filter { include: vec![bad.to_owned()], exclude: vec![] };
-            assert!(Filter::new(&plan).is_err(), "{bad}");
+            let list = || vec![bad.to_owned()];
+            let include = plan::Filter { include: list(), ..plan::Filter::default() };
+            assert!(Filter::new(&include).is_err(), "{bad}");
+            let schema_only = plan::Filter { schema_only: list(), ..plan::Filter::default() };
+            assert!(Filter::new(&schema_only).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn both_lists_are_refused() {
-        let plan = plan::Filter { include: vec!["a".into()], exclude: vec!["b".into()] };
+        let plan =
+            plan::Filter { include: vec!["a".into()], exclude: vec!["b".into()], ..plan::Filter::default() };
         assert!(Filter::new(&plan).is_err());
     }
 }

@@ -132,8 +132,8 @@ mod tests {
 
     fn seen() -> Seen {
         let view = || View::new("10:20:12", Lsn(1000)).expect("a snapshot");
-        let patterns =
-            Patterns::of(&plan::Filter { include: vec!["*".into()], exclude: Vec::new() }).expect("patterns");
+        let patterns = Patterns::of(&plan::Filter { include: vec!["*".into()], ..Default::default() })
+            .expect("patterns");
         let mut seen = Seen::default();
         seen.table(1, view());
         seen.schema(patterns, view());

@@ -156,7 +156,7 @@ impl Live {
         let snapshot = Snapshot {
             tables,
             excluded: Vec::new(),
-            schema_only: Vec::new(),
+            schema_only: self.plan.filter.schema_only.clone(),
             parts: Parts::Full,
             ..self.plan.snapshot.clone()
         };
@@ -260,7 +260,12 @@ impl Live {
         else {
             return Ok(self.without_rows(event));
         };
-        let Some(table) = touched(event, &work.tables) else { return Ok(self.without_rows(event)) };
+        // Where copied rows are events themselves they come at once, and not in the middle of a transaction: one that they do not hold waits as a whole.
+        let begins = matches!(event, Event::Begin(_)) && !self.plan.target.is_postgres();
+        let table = touched(event, &work.tables);
+        if table.is_none() && !begins {
+            return Ok(self.without_rows(event));
+        }
         if let State::Preparing(..) = &self.state {
             let State::Preparing(work, task) = std::mem::replace(&mut self.state, State::Idle) else {
                 return Ok(Touch::Pass);
@@ -269,6 +274,12 @@ impl Live {
         }
         let sees = |view: &View| {
             self.seen.current().is_some_and(|current| view.sees(current.xid, current.commit_lsn))
+        };
+        let Some(table) = table else {
+            return Ok(match &self.state {
+                State::Ready(_, prepared) if !sees(&prepared.export.view) => Touch::Wait,
+                _ => Touch::Pass,
+            });
         };
         Ok(match &self.state {
             State::Ready(_, prepared) if !sees(&prepared.export.view) => Touch::Wait,

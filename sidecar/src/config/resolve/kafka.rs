@@ -123,28 +123,55 @@ impl Settings {
             }
         };
         let tls = KafkaTls { ca_cert: text("tls.ca_cert"), client };
-        for (file, rest) in [
-            (tls.ca_cert.as_ref(), "tls.ca_cert"),
-            (tls.client.as_ref().map(|client| &client.0), "tls.client_cert"),
-            (tls.client.as_ref().map(|client| &client.1), "tls.client_key"),
-        ] {
-            if let Some(Err(error)) = file.map(std::fs::File::open) {
-                problems.push(format!("{}: cannot be read: {error}", self.origin(&key(rest))));
-            }
-        }
+        self.readable(&[&key("tls.ca_cert"), &key("tls.client_cert"), &key("tls.client_key")], problems);
         let given = tls.ca_cert.is_some() || tls.client.is_some();
         let tls = self.flag(&key("tls.enabled")).unwrap_or(given).then_some(tls);
-        let login = match (text("sasl.username"), text("sasl.password")) {
-            (Some(user), Some(password)) => {
-                let mechanism = text("sasl.mechanism").unwrap_or_else(|| "SCRAM-SHA-512".to_owned());
-                Some(KafkaLogin { mechanism, user, password: password.into() })
-            }
-            (None, None) => None,
-            _ => {
-                problems.push(format!("{}: a user and a password belong together", key("sasl")));
-                None
-            }
-        };
+        let login = self.kafka_login(side, problems);
         Some(KafkaCluster { servers, tls, login })
+    }
+
+    /// How we log in at that side. Half a login is a mistake: nobody means to be let in as nobody.
+    fn kafka_login(&self, side: &str, problems: &mut Vec<String>) -> Option<KafkaLogin> {
+        let key = |rest: &str| format!("{side}.kafka.sasl.{rest}");
+        let text = |rest: &str| self.text(&key(rest)).filter(|text| !text.is_empty()).map(str::to_owned);
+        let [mechanism, user, password, file] = ["mechanism", "username", "password", "token_file"].map(text);
+        let bearer = mechanism.as_deref() == Some("OAUTHBEARER");
+        match (user, password, file) {
+            (None, None, None) if mechanism.is_none() => {}
+            (Some(user), Some(password), None) if !bearer => {
+                let mechanism = mechanism.unwrap_or_else(|| "SCRAM-SHA-512".to_owned());
+                return Some(KafkaLogin::Password { mechanism, user, password: password.into() });
+            }
+            (None, None, Some(file)) if bearer || mechanism.is_none() => {
+                self.readable(&[&key("token_file")], problems);
+                return Some(KafkaLogin::Token { file });
+            }
+            (_, _, Some(_)) => problems.push(format!(
+                "{}: a token is for OAUTHBEARER, and stands alone: no other mechanism, user or password",
+                self.origin(&key("token_file"))
+            )),
+            (None, None, None) if !bearer => problems.push(format!(
+                "{}: give {} and {} as well",
+                self.origin(&key("mechanism")),
+                key("username"),
+                key("password")
+            )),
+            _ if bearer => problems.push(format!(
+                "{}: OAUTHBEARER takes a token, not a user: give {}",
+                self.origin(&key("mechanism")),
+                key("token_file")
+            )),
+            _ => problems.push(format!("{side}.kafka.sasl: a user and a password belong together")),
+        }
+        None
+    }
+
+    /// Whether these files, where they are given, can be opened.
+    fn readable(&self, keys: &[&str], problems: &mut Vec<String>) {
+        for key in keys {
+            if let Some(Err(error)) = self.text(key).map(std::fs::File::open) {
+                problems.push(format!("{}: cannot be read: {error}", self.origin(key)));
+            }
+        }
     }
 }

@@ -167,6 +167,7 @@ impl Settings {
         let filter = Filter {
             include: self.list("modifiers.filter.include_tables"),
             exclude: self.list("modifiers.filter.exclude_tables"),
+            schema_only: self.list("modifiers.filter.schema_only_tables"),
         };
         if !filter.include.is_empty() && !filter.exclude.is_empty() {
             problems.push(format!(
@@ -187,7 +188,7 @@ impl Settings {
         let target = self.plan_target(&mut problems);
         let mode = self.mode();
         let mut own = Vec::new();
-        let snapshot = self.plan_snapshot(mode, target.as_ref(), &mut own);
+        let mut snapshot = self.plan_snapshot(mode, target.as_ref(), &mut own);
         if mode != Mode::Replication {
             problems.extend(own);
         }
@@ -196,6 +197,8 @@ impl Settings {
         match (source, target) {
             (Some(source), Some(target)) if problems.is_empty() => {
                 let grace = self.duration("grace_period").unwrap_or(Duration::from_secs(30));
+                // What is copied has no rows of these either.
+                snapshot.schema_only.extend_from_slice(&filter.schema_only);
                 Ok(Plan {
                     source,
                     target,

@@ -100,7 +100,7 @@ impl Settings {
 
     fn patterns(&self, rest: &str, problems: &mut Vec<String>) -> Vec<String> {
         let patterns = self.list(&key(rest));
-        let include = crate::config::plan::Filter { include: patterns.clone(), exclude: Vec::new() };
+        let include = crate::config::plan::Filter { include: patterns.clone(), ..Default::default() };
         if let Err(error) = Filter::new(&include) {
             problems.push(format!("{}: {error}", self.origin(&key(rest))));
         }

@@ -184,7 +184,11 @@ impl Patterns {
     /// # Errors
     /// Fatal, naming the pattern that is malformed.
     pub fn new(snapshot: &Snapshot) -> Result<Self> {
-        let noted = plan::Filter { include: snapshot.tables.clone(), exclude: snapshot.excluded.clone() };
+        let noted = plan::Filter {
+            include: snapshot.tables.clone(),
+            exclude: snapshot.excluded.clone(),
+            ..plan::Filter::default()
+        };
         Ok(Self { schema_only: only(&snapshot.schema_only)?, ..Self::of(&noted)? })
     }
 
@@ -226,7 +230,7 @@ impl Patterns {
 
 /// A filter that passes only those tables.
 fn only(patterns: &[String]) -> Result<Filter> {
-    Filter::new(&plan::Filter { include: patterns.to_vec(), exclude: Vec::new() })
+    Filter::new(&plan::Filter { include: patterns.to_vec(), ..plan::Filter::default() })
 }
 
 fn matches(filter: &Filter, names: &[(&str, &str)]) -> bool {

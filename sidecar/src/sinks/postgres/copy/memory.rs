@@ -58,7 +58,8 @@ pub(in crate::sinks::postgres) async fn seen(
             return Err(broken());
         };
         let list = |text: &str| serde_json::from_str::<Vec<String>>(text).map_err(|_| broken());
-        let patterns = Patterns::of(&Filter { include: list(tables)?, exclude: list(excluded)? })?;
+        let patterns =
+            Patterns::of(&Filter { include: list(tables)?, exclude: list(excluded)?, ..Filter::default() })?;
         seen.schema(patterns, View::new(view, end.parse().map_err(|_| broken())?)?);
     }
     Ok(seen)
