@@ -11,7 +11,7 @@
 //! and one that goes on in the next batch stays open with it. Why no second writer comes between: a transactional id belongs to the slot, and a new
 //! producer of that id shuts out the one before. What ends without a commit is rolled back, by us or by the next producer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -22,7 +22,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::message::Message;
 use super::producer::Producer;
 use crate::config::plan::{ExactlyOnce, KafkaCluster, KafkaTarget, Topic};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Lsn;
 use crate::kafka::{self, blocking, Facts, Voice, PATIENCE};
 use crate::source::slot::Identity;
@@ -54,11 +54,11 @@ impl Exact {
     ) -> Result<Self> {
         let topic =
             Topic { name: wish.positions.clone(), partitions: 1, compacted: true, ..target.topic.clone() };
-        kafka::topic(&target.cluster, &topic).await?;
+        let partitions = kafka::topic(&target.cluster, &topic).await?.partitions;
         let producer = Producer::transactional(target, wish, facts, &transactional_id(source))?;
         producer.first_transaction().await?;
         let key = format!("{}/{}/{}/{}", target.topic.name, source.system, source.database, source.slot);
-        let found = position(&target.cluster, &wish.positions, &key).await?;
+        let found = position(&target.cluster, &wish.positions, partitions, &key).await?;
         let stored = found.unwrap_or(source.confirmed);
         source.check_stored(stored, "the topic")?;
         let mut exact = Self { producer, positions: wish.positions.clone(), key, stored, open: false };
@@ -117,43 +117,41 @@ fn transactional_id(source: &Identity) -> String {
 }
 
 /// The position stored under a key: the last committed one.
-async fn position(cluster: &KafkaCluster, topic: &str, key: &str) -> Result<Option<Lsn>> {
+async fn position(cluster: &KafkaCluster, topic: &str, partitions: i32, key: &str) -> Result<Option<Lsn>> {
     let mut config = kafka::client(cluster);
     // Nobody joins the group; a consumer just has to have one.
     config.set("group.id", "pgstream").set("enable.auto.commit", "false");
     config.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
     let (name, key) = (topic.to_owned(), key.to_owned());
-    let read = blocking(move || read(&config, &name, key.as_bytes()));
+    let read = blocking(move || read(&config, &name, partitions, key.as_bytes()));
     read.await.map_err(|error| error.context(format_args!("the positions in topic {topic}")))
 }
 
 /// Reads all partitions to their ends.
-fn read(config: &ClientConfig, topic: &str, key: &[u8]) -> Result<Option<Lsn>> {
+fn read(config: &ClientConfig, topic: &str, partitions: i32, key: &[u8]) -> Result<Option<Lsn>> {
     let consumer: BaseConsumer<Voice> = config.create_with_context(Voice::default()).map_err(kafka::error)?;
-    let explain = |error| consumer.context().explain(error);
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).map_err(explain)?;
-    let mut open: Vec<i32> = metadata
-        .topics()
-        .iter()
-        .flat_map(|topic| topic.partitions())
-        .map(|partition| partition.id())
-        .collect();
     let mut list = TopicPartitionList::new();
-    for partition in &open {
-        list.add_partition_offset(topic, *partition, Offset::Beginning).map_err(kafka::error)?;
+    for partition in 0..partitions {
+        list.add_partition_offset(topic, partition, Offset::Beginning).map_err(kafka::error)?;
     }
     consumer.assign(&list).map_err(kafka::error)?;
-    let until = std::time::Instant::now() + READING;
-    let mut last = None;
-    while !open.is_empty() {
-        if std::time::Instant::now() > until {
-            return Err(Error::transient(format!("not read within {READING:?}")));
+    let (mut open, until) = (partitions, Instant::now() + READING);
+    let (mut last, mut why) = (None, None);
+    while open > 0 {
+        if Instant::now() > until {
+            return Err(why.unwrap_or_else(|| Error::transient(format!("not read within {READING:?}"))));
         }
         match consumer.poll(PATIENCE) {
             Some(Ok(message)) if message.key() == Some(key) => last = message.payload().map(<[u8]>::to_vec),
-            Some(Err(KafkaError::PartitionEOF(ended))) => open.retain(|partition| *partition != ended),
-            Some(Err(error)) => return Err(explain(error)),
             Some(Ok(_)) | None => {}
+            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            Some(Err(error)) => {
+                let error = consumer.context().explain(error);
+                if error.kind() != Kind::Transient {
+                    return Err(error);
+                }
+                why = Some(error);
+            }
         }
     }
     let Some(text) = last else { return Ok(None) };

@@ -7,11 +7,11 @@ use rdkafka::util::Timeout;
 use super::Received;
 use crate::config::plan::KafkaCluster;
 use crate::error::{Error, Result};
-use crate::kafka;
+use crate::kafka::{self, Voice};
 
 /// The topic of dead letters.
 pub struct DeadLetters {
-    producer: FutureProducer,
+    producer: FutureProducer<Voice>,
     topic: String,
 }
 
@@ -26,7 +26,10 @@ impl DeadLetters {
         }
         let mut config = kafka::client(cluster);
         config.set("enable.idempotence", "true").set("acks", "all");
-        Ok(Self { producer: config.create().map_err(kafka::error)?, topic: topic.to_owned() })
+        Ok(Self {
+            producer: config.create_with_context(Voice::default()).map_err(kafka::error)?,
+            topic: topic.to_owned(),
+        })
     }
 
     /// Its name.
