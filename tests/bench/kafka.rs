@@ -15,7 +15,7 @@ mod topic;
 
 use std::sync::Arc;
 
-use pgstream_tests::{Broker, BrokerOptions, Server};
+use pgstream_tests::{Broker, BrokerOptions, Debezium, Server};
 
 use crate::report::Report;
 
@@ -24,9 +24,9 @@ pub(crate) fn run(source: &Arc<Server>, scale: f64, report: &mut Report) {
     // More than the tests' broker, which is made to start quickly: here it must not be what is measured.
     let machine = ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC"].map(str::to_owned).to_vec();
     let broker = Broker::start(&BrokerOptions { machine, ..BrokerOptions::default() });
-    let rival = program::rival();
+    let rival = Debezium::available();
     if let Err(why) = &rival {
-        report.failure(format!("Debezium Server: {why}"));
+        report.failure(why.clone());
     }
     backlog::run(source, &broker, scale, rival.is_ok(), report);
     steady::run(source, &broker, scale, rival.is_ok(), report);

@@ -2,7 +2,7 @@
 
 use pgstream_tests::{wait_until, Broker, BrokerOptions, Database, Options, Server, LONG};
 
-use crate::flows::kafka::writer;
+use crate::flows::kafka::{assert_in_order, writer};
 use crate::flows::{init, slot};
 
 const TABLE: &str = "create table t (id bigint generated always as identity primary key, v text)";
@@ -57,6 +57,26 @@ fn a_broker_that_comes_later_and_stands_still() {
     source.wait_confirmed(&slot(&source));
     assert!(rows(&broker, &topic).into_iter().eq(1..=80001));
     assert!(!sidecar.stderr()[said..].contains("next attempt"), "{}", sidecar.stderr());
+}
+
+/// A broker whose disk is full gives up. When it has room again, all that came meanwhile is there.
+#[test]
+fn a_broker_whose_disk_is_full() {
+    let (source, broker) = (Database::on_source(), Broker::start(&BrokerOptions::default()));
+    source.execute(TABLE);
+    init(&source);
+    let topic = broker.topic("full");
+    broker.create(&topic, 1);
+    let sidecar = writer(&source, &broker, &topic).start();
+    sidecar.wait_for_line("streaming", LONG);
+    broker.fill_disk(12 << 20);
+    // More than its files can hold, and nothing that packs well.
+    source.execute("insert into t (v) select (select string_agg(md5(g || '.' || n), '') from generate_series(1, 30) n) from generate_series(1, 30000) g");
+    broker.wait_given_up();
+    assert!(sidecar.process().exit_status().is_none(), "{}", sidecar.stderr());
+    broker.start_again();
+    source.wait_confirmed(&slot(&source));
+    assert_in_order(&rows(&broker, &topic), 30_000);
 }
 
 /// A partition whose only node is gone has no leader: it takes nothing until that is back.

@@ -249,7 +249,7 @@ fn a_sidecar_that_is_killed() {
 }
 
 /// Each of 1 to `last` is there, and behind each is its successor or an earlier one: a stretch that is sent again.
-pub(super) fn assert_in_order(ids: &[i64], last: i64) {
+pub(crate) fn assert_in_order(ids: &[i64], last: i64) {
     let mut highest = 0;
     for pair in ids.windows(2) {
         assert!(pair[1] <= pair[0] + 1, "{} comes behind {}", pair[1], pair[0]);

@@ -14,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use rustix::process::Signal;
+use rustix::process::{prlimit, Pid, Resource, Rlimit, Signal};
 
 use crate::run::{home, Process};
 use crate::server::{free_port, run_checked};
@@ -193,6 +193,21 @@ impl Broker {
         let process = self.take_process();
         process.signal(Signal::TERM);
         process.wait("the broker", LONG);
+    }
+
+    /// From now on none of its files can grow past so many bytes, as on a disk that is full. The next start finds room again.
+    #[track_caller]
+    pub fn fill_disk(&self, bytes: u64) {
+        let running = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let pid = running.as_ref().and_then(|process| Pid::from_raw(process.id()));
+        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        prlimit(pid, Resource::Fsize, limit).expect("limit a broker's files");
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn wait_given_up(&self) {
+        self.take_process().wait("the broker", LONG);
     }
 
     /// `kill -9`

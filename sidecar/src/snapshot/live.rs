@@ -38,6 +38,8 @@ use crate::source::snapshot::view::View;
 
 /// How often a copy at work is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A request that is not seen after this long is none: it was taken back.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Snapshots taken for one request because a table was changed before it was copied.
 const MOST_ROUNDS: u32 = 20;
 
@@ -55,6 +57,8 @@ pub struct Live {
     /// What copies made here hold of changes still to come.
     seen: Seen,
     looked: Instant,
+    /// Until when, and after which pause, a request is looked for that was said to be there.
+    said: Option<(Instant, Duration)>,
     /// The stream is within a transaction.
     inside: bool,
 }
@@ -126,6 +130,7 @@ impl Live {
             left: HashSet::new(),
             seen: Seen::default(),
             looked: Instant::now(),
+            said: None,
             inside: false,
         }
     }
@@ -171,14 +176,24 @@ impl Live {
         }
     }
 
-    /// There may be a new request.
+    /// There is a new request, which others may not see yet: the stream can be ahead of them.
     pub fn wake(&mut self) {
         self.woken = true;
+        self.said = Some((Instant::now() + PATIENCE, LOOK_EVERY));
     }
 
     /// When it wants to be looked at again.
     pub fn due(&self) -> Option<Instant> {
-        (self.woken || !matches!(self.state, State::Idle)).then(|| self.looked + LOOK_EVERY)
+        if self.woken || !matches!(self.state, State::Idle) {
+            return Some(self.looked + LOOK_EVERY);
+        }
+        self.said.map(|(_, pause)| self.looked + pause)
+    }
+
+    /// It is time to look for a request.
+    fn looks(&mut self) -> bool {
+        let woken = std::mem::take(&mut self.woken);
+        woken || self.said.is_some()
     }
 
     /// Goes on with what is at work. `reached`: everything before it is durable at the sink.
@@ -189,7 +204,7 @@ impl Live {
                 self.woken = true;
                 self.take_left().await?;
             }
-            State::Idle if std::mem::take(&mut self.woken) => self.take().await?,
+            State::Idle if self.looks() => self.take().await?,
             State::Idle => {}
             State::Preparing(work, task) if task.is_finished() => self.prepared(work, task).await?,
             State::Ready(work, prepared) if prepared.export.view.end <= reached && self.may_begin() => {
@@ -309,8 +324,11 @@ impl Live {
         let Some(Asked { requests, tables, filter }) =
             Requests::take(&self.plan.source.url, &self.slot).await?
         else {
+            let now = Instant::now();
+            self.said = self.said.filter(|(until, _)| *until > now).map(|(until, pause)| (until, pause * 2));
             return Ok(());
         };
+        self.said = None;
         tracing::info!(tables = %tables.join(" "), "a copy was requested");
         let work = self.work(Some(requests), tables, filter);
         self.prepare(work).await

@@ -57,9 +57,8 @@ pub(super) fn run(source: &Arc<Server>, broker: &Arc<Broker>, scale: f64, rival:
         ours.add("pgstream", &topic, rows, program::pgstream(&database, slot, broker, &topic.name));
         let slot_once = format!("{slot}_once");
         let topic = Topic::new(broker, &slot_once);
-        if let Some(running) = program::exactly_once(&database, &slot_once, broker, &topic.name) {
-            once.add("pgstream, exactly once", &topic, rows, running);
-        }
+        let running = program::exactly_once(&database, &slot_once, broker, &topic.name);
+        once.add("pgstream, exactly once", &topic, rows, running);
         if rival {
             let copy = format!("{slot}_copy");
             database.execute(&format!("select pg_copy_logical_replication_slot('{native}', '{copy}')"));

@@ -52,8 +52,20 @@ impl Both {
             for topic in topics.iter().map(String::as_str).chain(["dbz.message", "dbz.transaction"]) {
                 broker.create(topic, 1);
             }
-            let settings = ["skipped.operations=none", "provide.transaction.metadata=true"];
-            Debezium::start(&source, broker, NAME, &settings)
+            Debezium::fetch();
+            let settings = [
+                "source.slot.name=dbz",
+                "source.publication.name=dbz",
+                "source.publication.autocreate.mode=filtered",
+                "source.schema.include.list=public",
+                "source.poll.interval.ms=50",
+                "source.offset.flush.interval.ms=0",
+                "source.skipped.operations=none",
+                "source.provide.transaction.metadata=true",
+            ];
+            let debezium = Debezium::start(&source, broker, NAME, &settings, &["-Xms256m", "-Xmx512m"]);
+            debezium.wait_for_log("Processing messages");
+            debezium
         });
         let sidecar = writer(&source, broker, &topic)
             .env("PGSTREAM_KAFKA_WRITER_FORMAT", "debezium")

@@ -2,6 +2,9 @@
 
 use std::io::Write;
 
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine as _;
+
 use crate::config::plan::Decimals;
 
 /// Appends a numeric; `scale`: that of the type, if it has one. `NaN` and infinities have no such form but as a text.
@@ -104,16 +107,8 @@ fn unscaled(digits: &str) -> Vec<u8> {
 
 /// Appends bytes as a JSON string in base64.
 pub(super) fn base64(bytes: &[u8], out: &mut Vec<u8>) {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     out.push(b'"');
-    for chunk in bytes.chunks(3) {
-        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
-        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for letter in 0..4 {
-            let index = (group >> (18 - 6 * letter)) & 0x3F;
-            out.push(if letter > chunk.len() { b'=' } else { LETTERS[index as usize] });
-        }
-    }
+    out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
     out.push(b'"');
 }
 
