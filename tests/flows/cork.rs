@@ -178,7 +178,7 @@ fn who_is_asked_for_a_sign_of_life_gives_it() {
     let source = server.database();
     source.execute("create table t (id int primary key)");
     init(&source);
-    let sidecar = corked(&source, &slot(&source)).start();
+    let sidecar = corked(&source.url(), &slot(&source)).start();
     sidecar.wait_for_line("the source sends in large pieces", SOON);
     sidecar.wait_for_line("streaming", SOON);
     let mut session = source.session();
@@ -193,24 +193,35 @@ fn who_is_asked_for_a_sign_of_life_gives_it() {
 }
 
 /// `run` to standard output, which says what it does.
-fn corked(source: &Database, slot: &str) -> Sidecar {
-    let run = Sidecar::new(["run", "--source-url", &source.url(), "--replication-slot", slot]);
+fn corked(url: &str, slot: &str) -> Sidecar {
+    let run = Sidecar::new(["run", "--source-url", url, "--replication-slot", slot]);
     run.arg("--log-level").arg("debug")
 }
 
 #[test]
 fn standard_output_is_the_same() {
     let source = Database::on_source();
+    assert_same_output(&source, &source.url());
+}
+
+#[test]
+fn standard_output_is_the_same_over_tls() {
+    let server = Server::start("corked_tls", &Options { tls: true, ..Options::default() });
+    let source = server.database();
+    assert_same_output(&source, &format!("{}?sslmode=require", source.url()));
+}
+
+/// What `run` prints of a workload, with and without.
+fn assert_same_output(source: &Database, url: &str) {
     let slots = ["plain", "corked"].map(|kind| format!("{}_{kind}", source.name));
     for slot in &slots {
-        let url = source.url();
-        let init = Sidecar::new(["init", "--postgres-url", &url, "--replication-slot", slot]).finish();
+        let init = Sidecar::new(["init", "--postgres-url", url, "--replication-slot", slot]).finish();
         assert_eq!(init.code, Some(0), "{}", init.stderr);
     }
     [TABLE, MIXED, "truncate mixed", END].iter().for_each(|sql| source.execute(sql));
     let [plain, corked] = ["off", "auto"].map(|cork| {
         let slot = &slots[usize::from(cork == "auto")];
-        let sidecar = corked(&source, slot).env("PGSTREAM_POSTGRES_REPLICATION_CORK", cork).start();
+        let sidecar = corked(url, slot).env("PGSTREAM_POSTGRES_REPLICATION_CORK", cork).start();
         sidecar.wait_for_line("streaming", SOON);
         sidecar.time_until_printed("the end");
         assert!(sidecar.stop().success(), "{}", sidecar.stderr());
@@ -305,7 +316,7 @@ fn a_plain_install_goes_without() {
     source.execute(&plain);
     source.execute("create table t (id int primary key)");
     init(&source);
-    let sidecar = corked(&source, &slot(&source)).start();
+    let sidecar = corked(&source.url(), &slot(&source)).start();
     sidecar.wait_for_line("the source sends message by message", SOON);
     source.execute("insert into t values (17)");
     sidecar.wait_for_line("\"value\":17}", SOON);
