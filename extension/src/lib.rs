@@ -2,9 +2,10 @@
 //!
 //! Everything else is in `sql/`, whose files make up the install script (`extension/install.sh`). The library needs no
 //! preloading: a session loads it with its first call of one of its functions.
-#![allow(unsafe_code)] // hand-written only in `pg` and `ddl_text`; elsewhere it comes from pgrx's macros
+#![allow(unsafe_code)] // hand-written only in `pg`, `ddl_text` and `cork`; elsewhere it comes from pgrx's macros
 #![deny(clippy::undocumented_unsafe_blocks, unsafe_op_in_unsafe_fn)]
 
+mod cork;
 mod ddl_text;
 mod init;
 mod pg;
@@ -18,4 +19,5 @@ pgrx::pg_module_magic!(name, version);
 #[pg_guard]
 extern "C-unwind" fn _PG_init() {
     ddl_text::install();
+    cork::define_setting();
 }

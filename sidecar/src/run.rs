@@ -159,7 +159,8 @@ async fn stream(
         attempts.established();
     }
     let client = sql::connect(&plan.source.url).await.map_err(|error| error.context("source"))?;
-    let (identity, wire) = connect_source(plan, &client).await.map_err(|error| error.context("source"))?;
+    let (identity, mut wire) =
+        connect_source(plan, &client).await.map_err(|error| error.context("source"))?;
     let mut sink = Sink::open(&plan.target, &identity).await.map_err(|error| error.context("target"))?;
     let remembered = sink.seen(&identity).await.map_err(|error| error.context("target"))?;
     let seen = remembered.or_else(|| copied.clone()).unwrap_or_default();
@@ -172,6 +173,9 @@ async fn stream(
         }
         false => None,
     };
+    if plan.source.cork {
+        slot::cork(&mut wire, &client).await;
+    }
     let slot = slot::open(wire, &identity, start).await.map_err(|error| error.context("source"))?;
     tracing::info!(slot = %identity.slot, database = %identity.database, %start, "streaming");
     attempts.established();

@@ -1,5 +1,6 @@
 //! From a source to a sink, as a user has it: `init`, `run`, work on the source, look at the other side.
 
+mod cork;
 mod ddl;
 mod debezium;
 mod filter;

@@ -49,7 +49,7 @@ fn plain_order() -> Vec<String> {
     paths.filter(|path| !path.is_empty() && !path.starts_with("native/")).map(str::to_owned).collect()
 }
 
-fn plain_script() -> String {
+pub(crate) fn plain_script() -> String {
     let files = plain_order().iter().map(|path| read(path)).collect::<Vec<_>>();
     format!("begin; create schema if not exists pgstream;\n{}\ncommit", files.join("\n"))
 }

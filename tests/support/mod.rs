@@ -24,6 +24,7 @@ mod server;
 mod sidecar;
 mod topics;
 mod wait;
+mod walsender;
 
 pub use compare::{assert_same, difference, row_sums, schema, sequences};
 pub use database::{Database, Session};
@@ -35,3 +36,4 @@ pub use secured::{Door, Secured};
 pub use server::{Auth, Options, Server, Stop};
 pub use sidecar::{Finished, Sidecar};
 pub use wait::{wait_for, wait_until, LONG, SOON};
+pub use walsender::{Sent, Walsender};

@@ -106,6 +106,8 @@ pub struct Source {
     pub url: ConnInfo,
     /// The slot named by the user. `None`: the default `pgstream_<dbname>_slot`, else the only slot `init` made in that database.
     pub slot: Option<String>,
+    /// It is asked to send in large pieces, if it can.
+    pub cork: bool,
 }
 
 /// Where the stream goes.

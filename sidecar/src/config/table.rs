@@ -54,6 +54,7 @@ pub static SETTINGS: &[Setting] = &[
     set("source.postgres.mode", &[], Choice(&["replication", "snapshot", "snapshot_and_replication"]), Used, "replication", "Stream, copy what is there (`snapshot`), or copy and then stream. Without it: what the settings of snapshots ask for."),
     flag("--replication-slot", set("source.postgres.replication.replication_slot", &["POSTGRES_REPLICATION_SLOT_NAME"], Text, Used, "pgstream_<dbname>_slot", "The slot.")),
     set("source.postgres.replication.plugin.name", &["POSTGRES_REPLICATION_PLUGIN"], Choice(&["auto", "pgoutput"]), Used, "auto", "Output plugin of a slot that `init` makes."),
+    set("source.postgres.replication.cork", &["POSTGRES_REPLICATION_CORK"], Choice(&["auto", "off"]), Used, "auto", "Have the source send the stream in large pieces: auto = where it has the extension. See architecture.md."),
     set("source.postgres.replication.plugin.include_xids", &["POSTGRES_REPLICATION_PLUGIN_INCLUDE_XIDS"], Bool, NoEffect("an option of wal2json"), "", "Option of wal2json."),
     set("source.postgres.replication.plugin.add_tables", &["POSTGRES_REPLICATION_PLUGIN_ADD_TABLES"], List, NoEffect("an option of wal2json; use modifiers.filter"), "", "Option of wal2json."),
     set("source.postgres.replication.plugin.filter_tables", &["POSTGRES_REPLICATION_PLUGIN_FILTER_TABLES"], List, NoEffect("an option of wal2json; use modifiers.filter"), "", "Option of wal2json."),

@@ -268,7 +268,8 @@ impl Settings {
             }
             (Some(_), _) | (None, [_]) => {}
         }
-        postgres.map(|setup| Source { url: setup.url, slot: setup.slot })
+        let cork = self.text("source.postgres.replication.cork") != Some("off");
+        postgres.map(|setup| Source { url: setup.url, slot: setup.slot, cork })
     }
 
     fn plan_target(&self, problems: &mut Vec<String>) -> Option<Target> {

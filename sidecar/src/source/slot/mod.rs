@@ -10,10 +10,12 @@
 //! the position the sink stored. Why the source is not hurt: feedback is sent from the reader itself also while it waits for room, so a slow sink
 //! never looks like a dead client, and the server holds back by TCP.
 
+mod cork;
 mod identity;
 mod reader;
 mod records;
 
+pub use cork::cork;
 pub use identity::{default_slot, find, next_xid, without_slot, Identity};
 pub use reader::{open, Frame, Slot};
 pub use records::Records;
