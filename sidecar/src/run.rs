@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! task 1 reader:  slot frames           --8 MiB-->
-//! task 2 stages:  decode capture seen filter inject --8 MiB-->
+//! task 2 stages:  decode capture seen filter inject --8 MiB, or what a batch may hold-->
 //! task 3 (here):  batch, sink, checkpoint
 //! ```
 //!
@@ -181,7 +181,7 @@ async fn stream(
     attempts.established();
 
     let (frames_in, frames_out) = bounded(CHANNEL_BYTES);
-    let (runs_in, runs_out) = bounded(CHANNEL_BYTES);
+    let (runs_in, runs_out) = bounded(room(limits(&plan.target)));
     let (checkpoint, confirmed) = Checkpoint::new(start);
     let progress = confirmed.clone();
     let reader = background(read(slot, frames_in, confirmed, stop.clone()));
@@ -257,8 +257,17 @@ pub(crate) fn limits(target: &Target) -> BatchLimits {
     match target {
         Target::Stdout => BatchLimits { size: 10_000, bytes: 1 << 20 },
         Target::Postgres(target) => target.batch,
-        Target::Kafka(_) => BatchLimits { size: 20_000, bytes: 4 << 20 },
+        // Ending a transaction of Kafka takes as long as it does, however much is in it.
+        Target::Kafka(target) if target.exactly_once.is_some() => {
+            BatchLimits { size: 100_000, bytes: 24 << 20 }
+        }
+        Target::Kafka(_) => BatchLimits { size: 50_000, bytes: 6 << 20 },
     }
+}
+
+/// Room of the channel that batches of such a size come out of: its events are there until their batch is written.
+fn room(limits: BatchLimits) -> u32 {
+    u32::try_from(limits.bytes).unwrap_or(u32::MAX).saturating_add(CHANNEL_BYTES / 4).max(CHANNEL_BYTES)
 }
 
 async fn grace_over(mut stop: watch::Receiver<bool>, grace: Duration) {
