@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! backlog   WAL of one table, written first ──program──> topic until it holds the last row     rows/s, memory
-//! steady    5000 commits a second           ──program──> topic ──> a consumer                  ms, each row
+//! steady    5000 rows a second              ──program──> topic ──> a consumer                  ms, each row
 //! ```
 //! Both read the same WAL, each from a slot of its own, and write to a topic of one partition of the same broker, with
 //! `acks=all`, lz4 and an idempotent producer. A rate is taken from the first rows seen in the topic to the last, so that

@@ -1,4 +1,4 @@
-//! From a row to the consumer that has it, at 5000 transactions a second.
+//! From a row to the consumer that has it, at 5000 rows a second in 500 transactions.
 //!
 //! The row holds the server's clock as it was when the row was written, which is before its commit: the commit itself, with
 //! its wait for the disk, is part of every figure. All clocks are this machine's.
@@ -14,8 +14,10 @@ use crate::latency::quantile;
 use crate::report::{Better, Line, Report};
 use crate::workload::{init, init_native};
 
-/// Transactions a second, of one row each.
+/// Rows a second.
 const RATE: usize = 5000;
+/// Rows of a transaction.
+const TOGETHER: usize = 10;
 /// Until then Java machines translate themselves.
 const WARM: Duration = Duration::from_secs(10);
 /// The writers go on for as long, so that the last row of the time is like all others.
@@ -44,7 +46,7 @@ pub(super) fn run(source: &Arc<Server>, broker: &Arc<Broker>, scale: f64, rival:
     }
     for (part, name) in [(0.5, "p50"), (0.99, "p99")] {
         report.line(Line {
-            what: format!("row -> consumer, {RATE} tx/s, {name}"),
+            what: format!("row -> consumer, {RATE} rows/s, {name}"),
             ours: Some(quantile(&ours.times, part)),
             theirs: theirs.as_ref().map(|seen| quantile(&seen.times, part)),
             unit: "ms",
@@ -54,7 +56,7 @@ pub(super) fn run(source: &Arc<Server>, broker: &Arc<Broker>, scale: f64, rival:
     for (name, seen) in [("pgstream", Some(ours)), ("Debezium Server", theirs)] {
         if let Some(rate) = seen.map(|seen| seen.rate).filter(|rate| *rate < RATE as f64 * 0.95) {
             report.failure(format!(
-                "{name}: {rate:.0} of {RATE} tx/s came: its latency is that of another load"
+                "{name}: {rate:.0} of {RATE} rows/s came: its latency is that of another load"
             ));
         }
     }
@@ -71,7 +73,7 @@ struct Seen {
 fn measure(database: &Database, topic: &Topic, time: Duration, running: Running) -> Seen {
     database.execute(&ticks(1));
     topic.begun(&running);
-    let each = RATE * (WARM + time + AFTER).as_secs() as usize / SESSIONS;
+    let each = RATE * (WARM + time + AFTER).as_secs() as usize / SESSIONS / TOGETHER;
     let mut times = std::thread::scope(|scope| {
         for _ in 0..SESSIONS {
             scope.spawn(|| database.execute(&ticks(each)));
@@ -88,17 +90,18 @@ fn measure(database: &Database, topic: &Topic, time: Duration, running: Running)
     Seen { times, rate }
 }
 
-/// Transactions of one row at the pace of one session. The server runs them by itself: a client's part in each would cost more than the
+/// Transactions at the pace of one session. The server runs them by itself: a client's part in each would cost more than the
 /// transaction, on cores that all of this shares. One that is late makes up for it.
 fn ticks(count: usize) -> String {
-    let pause = SESSIONS as f64 / RATE as f64;
+    let pause = (SESSIONS * TOGETHER) as f64 / RATE as f64;
     let note = " a note of some length, written by nobody,".repeat(4);
     format!(
         "do $$ declare due timestamptz := clock_timestamp(); begin
            for i in 1..{count} loop
              due := due + interval '{pause} s';
              perform pg_sleep(extract(epoch from due - clock_timestamp()));
-             insert into ticks (note) values ('{TICK}' || (extract(epoch from clock_timestamp()) * 1000000)::bigint || '{note}');
+             insert into ticks (note) select '{TICK}' || (extract(epoch from clock_timestamp()) * 1000000)::bigint || '{note}'
+               from generate_series(1, {TOGETHER});
              commit;
            end loop;
          end $$"
