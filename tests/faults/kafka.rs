@@ -2,24 +2,10 @@
 
 use pgstream_tests::{wait_until, Broker, BrokerOptions, Database, Options, Server, LONG};
 
-use crate::flows::kafka::{assert_in_order, writer};
+use crate::flows::kafka::{assert_in_order, ids, writer};
 use crate::flows::{init, slot};
 
 const TABLE: &str = "create table t (id bigint generated always as identity primary key, v text)";
-
-/// The rows of `t`, in the order of the topic.
-fn rows(broker: &Broker, topic: &str) -> Vec<i64> {
-    let messages = broker.all(topic).into_iter();
-    let events =
-        messages.filter(|message| message.headers.get("table").map(String::as_str) == Some("public.t"));
-    events
-        .map(|message| {
-            let value = message.value.unwrap_or_default();
-            let (_, id) = value.split_once("\"name\":\"id\",\"type\":\"bigint\",\"value\":").expect("an id");
-            id.split_once('}').and_then(|(id, _)| id.parse().ok()).expect("a number")
-        })
-        .collect()
-}
 
 /// A broker that is not there yet is waited for. One that stands still holds the stream up, and nothing else: memory stays bounded, the source gets its
 /// answers, and when it goes on everything arrives once and in order, without a new connection.
@@ -55,7 +41,7 @@ fn a_broker_that_comes_later_and_stands_still() {
 
     broker.thaw();
     source.wait_confirmed(&slot(&source));
-    assert!(rows(&broker, &topic).into_iter().eq(1..=80001));
+    assert!(ids(&broker.all(&topic)).into_iter().eq(1..=80001));
     assert!(!sidecar.stderr()[said..].contains("next attempt"), "{}", sidecar.stderr());
 }
 
@@ -76,7 +62,7 @@ fn a_broker_whose_disk_is_full() {
     assert!(sidecar.process().exit_status().is_none(), "{}", sidecar.stderr());
     broker.start_again();
     source.wait_confirmed(&slot(&source));
-    assert_in_order(&rows(&broker, &topic), 30_000);
+    assert_in_order(&ids(&broker.all(&topic)), 30_000);
 }
 
 /// A partition whose only node is gone has no leader: it takes nothing until that is back.
@@ -98,7 +84,7 @@ fn a_partition_without_a_leader() {
     first.wait_leaderless(&topic);
     second.start_again();
     source.wait_confirmed(&slot(&source));
-    assert!(rows(&first, &topic).into_iter().eq(1..=101));
+    assert!(ids(&first.all(&topic)).into_iter().eq(1..=101));
     assert!(sidecar.process().exit_status().is_none(), "{}", sidecar.stderr());
 }
 

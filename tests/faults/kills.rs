@@ -4,17 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgstream_tests::{assert_same, wait_until, Database, Options, Server, Sidecar, LONG, SOON};
+use pgstream_tests::{assert_same, sample, wait_until, Database, Options, Server, Sidecar, LONG, SOON};
 
 use crate::flows::{init, slot};
 
-/// Kills of one kind: a sample in `make test`, the full count in `make test-long`.
+/// Kills of one kind.
 fn rounds() -> u32 {
-    if std::env::var_os("PGSTREAM_TEST_LONG").is_some() {
-        200
-    } else {
-        10
-    }
+    sample(10, 200)
 }
 
 const TABLES: &str = "create table t (id int primary key, v text, n int not null default 0); create table log (n bigint, at timestamptz default now())";

@@ -4,18 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pgstream_tests::{assert_same, wait_until, Database, Options, Server, Sidecar, Signal, LONG, SOON};
+use pgstream_tests::{
+    assert_same, sample, wait_until, Database, Options, Server, Sidecar, Signal, LONG, SOON,
+};
 
 use super::snapshot::{data_only, snapshot};
 use crate::flows::{init, slot};
 
-/// Copies struck in one test, each [`KILLS`] times: a sample in `make test`, the full count in `make test-long`.
+/// Copies struck in one test, each [`KILLS`] times.
 fn copies() -> u32 {
-    if std::env::var_os("PGSTREAM_TEST_LONG").is_some() {
-        10
-    } else {
-        1
-    }
+    sample(1, 10)
 }
 
 /// Kills of one copy. There are seven kinds.

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 
-use pgstream_tests::{assert_same, home, wait_until, Database, Session, Sidecar, Signal, LONG, SOON};
+use pgstream_tests::{assert_same, home, sample, wait_until, Database, Session, Sidecar, Signal, LONG, SOON};
 
 use super::snapshot::{data_only, snapshot, succeeds};
 
@@ -211,7 +211,7 @@ fn a_table_whose_note_is_lost_is_copied_again() {
 /// A row is passed on in pieces, whatever its size.
 #[test]
 fn a_large_value_needs_little_memory() {
-    let (size, most) = if std::env::var_os("PGSTREAM_TEST_LONG").is_some() { (300, 128) } else { (32, 64) };
+    let (size, most) = sample((32, 64), (300, 128));
     let (source, target) = (Database::on_source(), Database::on_target());
     source.execute(&format!(
         "create table t (id int primary key, v bytea); alter table t alter v set storage external;

@@ -1,17 +1,13 @@
 //! Into Kafka: the events of `pgstream run`, in the order of their keys, none lost.
 
-use pgstream_tests::{wait_until, Broker, Database, Message, Sidecar, LONG};
+use pgstream_tests::{sample, wait_until, Broker, Database, Message, Sidecar, LONG};
 use serde_json::Value as Json;
 
 use super::init;
 
-/// Kills of one kind: a sample in `make test`, the full count in `make test-long`.
-pub(super) fn rounds() -> usize {
-    if std::env::var_os("PGSTREAM_TEST_LONG").is_some() {
-        200
-    } else {
-        10
-    }
+/// Kills of one kind.
+pub(crate) fn rounds() -> usize {
+    sample(10, 200)
 }
 
 /// A source whose stream goes to a topic.
@@ -53,11 +49,12 @@ pub(super) fn of_t(messages: &[Message]) -> Vec<&Message> {
 }
 
 /// The ids of these rows in the order of the topic.
-pub(super) fn ids(messages: &[Message]) -> Vec<i64> {
+pub(crate) fn ids(messages: &[Message]) -> Vec<i64> {
     let id = |message: &&Message| json(message)["columns"][0]["value"].as_i64().expect("an id");
     of_t(messages).iter().map(id).collect()
 }
 
+/// The value of a message.
 pub(super) fn json(message: &Message) -> Json {
     serde_json::from_str(message.value.as_deref().expect("a value")).expect("JSON")
 }
@@ -74,6 +71,7 @@ pub(super) fn told(message: &Message) -> String {
     told
 }
 
+/// A header of a message; empty where there is none.
 pub(super) fn header<'a>(message: &'a Message, name: &str) -> &'a str {
     message.headers.get(name).map_or("", String::as_str)
 }

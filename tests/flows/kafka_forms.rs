@@ -4,7 +4,7 @@ use pgstream_tests::{Broker, Database, Message, Sidecar, LONG};
 use serde_json::Value as Json;
 
 use super::init;
-use super::kafka::writer;
+use super::kafka::{header, json, writer};
 
 /// A source and the sidecar that writes it into a topic of that name.
 struct ToTopics {
@@ -33,10 +33,6 @@ impl ToTopics {
     }
 }
 
-fn json(message: &Message) -> Json {
-    serde_json::from_str(message.value.as_deref().expect("a value")).expect("JSON")
-}
-
 fn text<'a>(json: &'a Json, key: &str) -> &'a str {
     json[key].as_str().unwrap_or_default()
 }
@@ -48,10 +44,6 @@ fn told(messages: &[Message]) -> Vec<String> {
         format!("{} {}{}", text(&event, "action"), text(&event, "table"), text(&event, "prefix"))
     };
     messages.iter().map(told).collect()
-}
-
-fn header<'a>(message: &'a Message, name: &str) -> &'a str {
-    message.headers.get(name).map_or("", String::as_str)
 }
 
 /// Each table has its topic, also one that comes later; what is of no table stays where it was.

@@ -6,19 +6,14 @@ use std::sync::Arc;
 
 use pgstream_tests::{wait_until, Broker, Database, Message, Sidecar, LONG};
 
-use super::kafka::writer;
+use super::kafka::{header, json, writer};
 use super::{init, slot};
-
-fn header<'a>(message: &'a Message, name: &str) -> &'a str {
-    message.headers.get(name).map_or("", String::as_str)
-}
 
 /// Number and content of each row of `t`, and whether it was copied.
 fn rows(messages: &[Message]) -> Vec<(i64, i64, bool)> {
     let of_t = messages.iter().filter(|message| header(message, "table") == "public.t");
     of_t.map(|message| {
-        let event: serde_json::Value =
-            serde_json::from_str(message.value.as_deref().expect("a value")).expect("JSON");
+        let event = json(message);
         let column = |at: usize| event["columns"][at]["value"].as_i64().expect("a number");
         (column(0), column(1), header(message, "snapshot") == "true")
     })

@@ -35,5 +35,5 @@ pub use rustix::process::Signal;
 pub use secured::{Door, Secured};
 pub use server::{Auth, Options, Server, Stop};
 pub use sidecar::{Finished, Sidecar};
-pub use wait::{wait_for, wait_until, LONG, SOON};
+pub use wait::{is_long, sample, wait_for, wait_until, LONG, SOON};
 pub use walsender::{Sent, Walsender};

@@ -7,6 +7,20 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// For what has real work to do first.
 pub const LONG: Duration = Duration::from_secs(120);
 
+/// How much of something a test does: a sample in `make test`, all of it in `make test-long`.
+pub fn sample<T>(some: T, all: T) -> T {
+    if is_long() {
+        all
+    } else {
+        some
+    }
+}
+
+/// Whether this is `make test-long`.
+pub fn is_long() -> bool {
+    std::env::var_os("PGSTREAM_TEST_LONG").is_some()
+}
+
 /// Looks until `seen` answers something, and gives that back; panics after `deadline`, saying `what` did not happen.
 #[track_caller]
 pub fn wait_until<T>(what: &str, deadline: Duration, mut seen: impl FnMut() -> Option<T>) -> T {

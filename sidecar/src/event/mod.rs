@@ -48,7 +48,7 @@ pub enum Event {
 /// The beginning of a transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct Transaction {
-    /// Transaction id at the source; 0 = rows of a copy, which may come in the middle of another transaction.
+    /// Transaction id at the source; 0 = rows of a copy.
     pub xid: u32,
     /// Where its commit record starts.
     pub commit_lsn: Lsn,

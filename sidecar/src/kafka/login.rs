@@ -52,7 +52,7 @@ pub(super) fn secure(config: &mut ClientConfig, cluster: &KafkaCluster) {
 ///
 /// # Errors
 /// One line that names the file.
-pub fn token(file: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+pub(super) fn token(file: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
     let file = file.unwrap_or_default();
     let text = fs::read_to_string(file);
     let text =

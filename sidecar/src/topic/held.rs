@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::stream::position;
 use super::{slot, source, target, Streams};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Lsn};
+use crate::event::Event;
 use crate::sinks::{Barrier, Passage};
+use crate::source::kafka::decode::Headers;
 use crate::source::kafka::Received;
 
 /// How often it is looked whether the others are there.
@@ -24,16 +26,26 @@ const UNIQUE: &str = "partitions are not in step: where a unique value moves fro
 /// Why a partition is held, and until when.
 pub(super) enum Held {
     /// It stands at a barrier.
-    At { message: Box<Received>, event: Event, barrier: Barrier, look_at: Instant, warn_at: Instant },
+    At(Box<Standing>),
     /// It failed behind this offset.
     Rests { durable: i64, until: Instant },
+}
+
+/// A partition in front of a message that is in others too.
+pub(super) struct Standing {
+    offset: i64,
+    headers: Headers,
+    event: Event,
+    barrier: Barrier,
+    look_at: Instant,
+    warn_at: Instant,
 }
 
 impl Held {
     /// When it is to be looked at.
     pub(super) fn due(&self) -> Instant {
         match self {
-            Self::At { look_at, .. } => *look_at,
+            Self::At(standing) => standing.look_at,
             Self::Rests { until, .. } => *until,
         }
     }
@@ -42,7 +54,7 @@ impl Held {
 impl Streams<'_> {
     /// Writes what comes before a message that is in several partitions, and holds it until all have come to it.
     pub(super) async fn hold(&mut self, message: Received, event: Event) -> Result<()> {
-        let (partition, headers) = (message.partition, &message.headers);
+        let Received { partition, offset, headers, .. } = message;
         let Some(stream) = self.open.get_mut(&partition) else { return Ok(()) };
         stream.end();
         if let Err(error) = stream.write().await {
@@ -53,12 +65,12 @@ impl Streams<'_> {
             commit_lsn: headers.commit_lsn,
             ordinal: headers.ordinal.unwrap_or(0),
             streams: (0..headers.copies).map(|partition| slot(&self.plan.source.group, partition)).collect(),
-            at: Lsn(u64::try_from(message.offset).unwrap_or(0)),
+            at: position(offset),
         };
         self.reader.pause(partition).map_err(source)?;
-        let (message, look_at) = (Box::new(message), Instant::now());
-        let held = Held::At { message, event, barrier, look_at, warn_at: look_at + PATIENCE };
-        self.held.insert(partition, held);
+        let look_at = Instant::now();
+        let standing = Standing { offset, headers, event, barrier, look_at, warn_at: look_at + PATIENCE };
+        self.held.insert(partition, Held::At(Box::new(standing)));
         Ok(())
     }
 
@@ -70,44 +82,34 @@ impl Streams<'_> {
         for partition in due {
             match self.held.remove(&partition) {
                 Some(Held::Rests { durable, .. }) => self.go_on(partition, durable).await?,
-                Some(Held::At { message, event, barrier, warn_at, .. }) => {
-                    self.at_barrier(partition, message, event, barrier, warn_at).await?;
-                }
+                Some(Held::At(standing)) => self.at_barrier(partition, standing).await?,
                 None => {}
             }
         }
         Ok(())
     }
 
-    async fn at_barrier(
-        &mut self,
-        partition: i32,
-        message: Box<Received>,
-        event: Event,
-        barrier: Barrier,
-        mut warn_at: Instant,
-    ) -> Result<()> {
+    async fn at_barrier(&mut self, partition: i32, mut standing: Box<Standing>) -> Result<()> {
         let Some(stream) = self.open.get_mut(&partition) else { return Ok(()) };
-        let event = match stream.reach(&barrier).await.map_err(target)? {
+        let event = match stream.reach(&standing.barrier).await.map_err(target)? {
             Passage::Wait => {
                 let now = Instant::now();
-                if warn_at <= now {
-                    let of = barrier.streams.len();
-                    tracing::warn!(partition, of, commit_lsn = %barrier.commit_lsn, "waiting for a schema change that not all partitions have come to: is each of them read?");
-                    warn_at = now + PATIENCE;
+                if standing.warn_at <= now {
+                    let (of, commit_lsn) = (standing.barrier.streams.len(), standing.barrier.commit_lsn);
+                    tracing::warn!(partition, of, %commit_lsn, "waiting for a schema change that not all partitions have come to: is each of them read?");
+                    standing.warn_at = now + PATIENCE;
                 }
-                let look_at = now + LOOK_EVERY;
-                self.held.insert(partition, Held::At { message, event, barrier, look_at, warn_at });
+                standing.look_at = now + LOOK_EVERY;
+                self.held.insert(partition, Held::At(standing));
                 return Ok(());
             }
-            Passage::Write => Some(event),
+            Passage::Write => Some(standing.event),
             Passage::Pass => None,
         };
-        let Some(stream) = self.open.get_mut(&partition) else { return Ok(()) };
-        stream.take(message.offset, &message.headers, event);
+        stream.take(standing.offset, &standing.headers, event);
         stream.end();
         match stream.write().await {
-            Ok(_) => self.go_on(partition, message.offset + 1).await,
+            Ok(_) => self.go_on(partition, standing.offset + 1).await,
             Err(error) => self.rest(partition, error).await,
         }
     }

@@ -193,6 +193,7 @@ impl Stream {
     }
 }
 
-fn position(offset: i64) -> Lsn {
+/// An offset as the target stores it.
+pub(super) fn position(offset: i64) -> Lsn {
     Lsn(u64::try_from(offset).unwrap_or(0))
 }

@@ -10,7 +10,7 @@
 
 mod workload;
 
-use pgstream_tests::{wait_for, Broker, Database, Debezium, Message, Sidecar, LONG};
+use pgstream_tests::{is_long, wait_for, Broker, Database, Debezium, Message, Sidecar, LONG};
 use serde_json::{json, Value as Json};
 
 use super::init;
@@ -238,7 +238,7 @@ fn as_recorded() {
 /// Long, for Debezium Server is a download of 800 MB.
 #[test]
 fn as_the_real_server() {
-    if std::env::var_os("PGSTREAM_TEST_LONG").is_none() {
+    if !is_long() {
         eprintln!("not done: PGSTREAM_TEST_LONG=1 does it");
         return;
     }

@@ -21,10 +21,11 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::message::Message;
 use super::producer::Producer;
+use super::topics::Topics;
 use crate::config::plan::{ExactlyOnce, KafkaCluster, KafkaTarget, Topic};
 use crate::error::{Error, Kind, Result};
 use crate::event::Lsn;
-use crate::kafka::{self, blocking, Facts, Voice, PATIENCE};
+use crate::kafka::{self, blocking, Voice, PATIENCE};
 use crate::source::slot::Identity;
 
 /// How long the topic of positions may take to be read.
@@ -49,13 +50,13 @@ impl Exact {
     pub(super) async fn open(
         target: &KafkaTarget,
         wish: &ExactlyOnce,
-        facts: Facts,
+        topics: &Topics,
         source: &Identity,
     ) -> Result<Self> {
         let topic =
             Topic { name: wish.positions.clone(), partitions: 1, compacted: true, ..target.topic.clone() };
-        let partitions = kafka::topic(&target.cluster, &topic).await?.partitions;
-        let producer = Producer::transactional(target, wish, facts, &transactional_id(source))?;
+        let partitions = topics.admin().topic(&topic).await?.partitions;
+        let producer = Producer::transactional(target, wish, topics.facts(), &transactional_id(source))?;
         producer.first_transaction().await?;
         let key = format!("{}/{}/{}/{}", target.topic.name, source.system, source.database, source.slot);
         let found = position(&target.cluster, &wish.positions, partitions, &key).await?;

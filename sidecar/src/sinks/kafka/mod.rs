@@ -27,7 +27,6 @@ use super::Batch;
 use crate::config::plan::{KafkaTarget, Topic};
 use crate::error::Result;
 use crate::event::{Event, Lsn};
-use crate::kafka;
 use crate::source::slot::Identity;
 use exact::Exact;
 use message::{Message, Writer};
@@ -57,12 +56,12 @@ impl Kafka {
         let topics = Topics::open(target).await?;
         if let Some(name) = &target.dead_letters {
             let topic = Topic { name: name.clone(), partitions: 1, ..target.topic.clone() };
-            kafka::topic(&target.cluster, &topic).await?;
+            topics.admin().topic(&topic).await?;
         }
         let named = !source.system.is_empty();
         let stream = !source.slot.is_empty();
         let exact = match target.exactly_once.as_ref().filter(|_| stream) {
-            Some(wish) => Some(Exact::open(target, wish, topics.facts(), source).await?),
+            Some(wish) => Some(Exact::open(target, wish, &topics, source).await?),
             None => None,
         };
         let producer = Producer::new(target, topics.facts())?;
@@ -88,8 +87,7 @@ impl Kafka {
             if self.messages.len() >= TOGETHER || end.is_some() {
                 self.send().await?;
             }
-            let Some(exact) = self.exact.as_mut().filter(|exact| exact.is_open()) else { continue };
-            if let Some(end) = end {
+            if let (Some(end), Some(exact)) = (end, self.exact.as_mut().filter(|exact| exact.is_open())) {
                 exact.commit(end).await?;
             }
         }

@@ -11,10 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, Message as _, OwnedHeaders};
+use rdkafka::message::{BorrowedHeaders, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use tokio::sync::Notify;
 
@@ -40,14 +39,13 @@ const MOST_HEADERS: usize = 11;
 
 /// A producer.
 pub(super) struct Producer {
-    inner: Arc<ThreadedProducer<Deliveries>>,
+    inner: Arc<ThreadedProducer<Voice<Deliveries>>>,
     dead_letters: Option<String>,
 }
 
 /// What is on its way.
 #[derive(Default)]
 struct Deliveries {
-    voice: Voice,
     open: AtomicUsize,
     /// Somebody waits for room in the queue.
     crowded: AtomicBool,
@@ -67,70 +65,40 @@ struct Dead {
     error: Error,
 }
 
-impl ClientContext for Deliveries {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn generate_oauth_token(
-        &self,
-        file: Option<&str>,
-    ) -> std::result::Result<OAuthToken, Box<dyn std::error::Error>> {
-        kafka::token(file)
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.voice.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.voice.error(error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
+impl ProducerContext for Voice<Deliveries> {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, message)) = result {
-            let why = explained(&self.voice, error).context(place(message.topic(), message.key()));
-            self.refused(why, message);
+            let why = explained(self, error).context(place(message.topic(), message.key()));
+            let headers = || message.headers().map(BorrowedHeaders::detach);
+            if let Err(why) = self.own.bury(why, message.key(), headers, message.payload_len()) {
+                self.own.fail(why);
+            }
         }
-        let last = self.open.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last || self.crowded.swap(false, Ordering::AcqRel) {
-            self.changed.notify_one();
+        let last = self.own.open.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last || self.own.crowded.swap(false, Ordering::AcqRel) {
+            self.own.changed.notify_one();
         }
     }
 }
 
 impl Deliveries {
-    /// A message was not even accepted.
-    fn too_large(&self, why: Error, refused: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
+    /// A message was not taken: what is too large is kept for dead letters, where there are any.
+    fn bury(
+        &self,
+        why: Error,
+        key: Option<&[u8]>,
+        headers: impl FnOnce() -> Option<OwnedHeaders>,
+        bytes: usize,
+    ) -> Result<()> {
         if why.kind() != Kind::Rejected || !self.keeps_dead {
             return Err(why);
         }
-        self.bury(Dead {
-            key: refused.key.unwrap_or_default().to_vec(),
-            headers: refused.headers.unwrap_or_default(),
-            bytes: refused.payload.map_or(0, <[u8]>::len),
-            error: why,
-        });
-        Ok(())
-    }
-
-    fn bury(&self, dead: Dead) {
+        let (key, headers) = (key.unwrap_or_default().to_vec(), headers().unwrap_or_default());
+        let dead = Dead { key, headers, bytes, error: why };
         self.dead.lock().unwrap_or_else(PoisonError::into_inner).push(dead);
-    }
-
-    /// A message was not taken.
-    fn refused(&self, why: Error, message: &BorrowedMessage<'_>) {
-        if why.kind() != Kind::Rejected || !self.keeps_dead {
-            return self.fail(why);
-        }
-        self.bury(Dead {
-            key: message.key().unwrap_or_default().to_vec(),
-            headers: message.headers().map(|headers| headers.detach()).unwrap_or_default(),
-            bytes: message.payload_len(),
-            error: why,
-        });
+        Ok(())
     }
 
     fn fail(&self, error: Error) {
@@ -139,7 +107,7 @@ impl Deliveries {
 }
 
 /// Why a message was not delivered. That its time was over, or that it was given up, says less than why nobody took it.
-fn explained(voice: &Voice, error: &KafkaError) -> Error {
+fn explained(voice: &Voice<Deliveries>, error: &KafkaError) -> Error {
     match error.rdkafka_error_code() {
         Some(
             RDKafkaErrorCode::MessageTimedOut
@@ -189,12 +157,13 @@ impl Producer {
         more(&mut config);
         let dead_letters = target.dead_letters.clone();
         let deliveries = Deliveries { keeps_dead: dead_letters.is_some(), ..Deliveries::default() };
-        let inner = Arc::new(config.create_with_context(deliveries).map_err(kafka::error)?);
+        let inner = config.create_with_context(Voice::with(deliveries)).map_err(kafka::error)?;
+        let inner = Arc::new(inner);
         Ok(Self { inner, dead_letters })
     }
 
     fn deliveries(&self) -> &Deliveries {
-        self.inner.context()
+        &self.inner.context().own
     }
 
     /// Sends a message into a topic of so many partitions, waiting while there is no room.
@@ -235,8 +204,9 @@ impl Producer {
             let Err((error, refused)) = self.inner.send(record) else { return Ok(()) };
             deliveries.open.fetch_sub(1, Ordering::AcqRel);
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                let why = explained(&deliveries.voice, &error).context(place(refused.topic, refused.key));
-                return deliveries.too_large(why, refused);
+                let why = explained(self.inner.context(), &error).context(place(refused.topic, refused.key));
+                let bytes = refused.payload.map_or(0, <[u8]>::len);
+                return deliveries.bury(why, refused.key, || refused.headers, bytes);
             }
             record = refused;
             self.room().await?;
@@ -313,10 +283,10 @@ impl Producer {
 
     async fn transaction(
         &self,
-        work: impl FnOnce(&ThreadedProducer<Deliveries>) -> KafkaResult<()> + Send + 'static,
+        work: impl FnOnce(&ThreadedProducer<Voice<Deliveries>>) -> KafkaResult<()> + Send + 'static,
     ) -> Result<()> {
         let inner = Arc::clone(&self.inner);
-        kafka::blocking(move || work(&inner).map_err(|error| inner.context().voice.explain(error))).await
+        kafka::blocking(move || work(&inner).map_err(|error| inner.context().explain(error))).await
     }
 
     async fn delivered(&self) -> Result<()> {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::plan::{KafkaCluster, KafkaTarget, Topic};
+use crate::config::plan::{KafkaTarget, Topic};
 use crate::error::{Error, Result};
-use crate::kafka::{self, Facts};
+use crate::kafka::{Admin, Facts};
 
 /// The topics that messages go to.
 pub(super) struct Topics {
-    cluster: KafkaCluster,
+    admin: Admin,
     /// The one for everything; others are made like it.
     main: Topic,
     facts: Facts,
@@ -23,9 +23,14 @@ impl Topics {
     /// # Errors
     /// Transient when no broker answers; fatal when it is not there and not to be made.
     pub(super) async fn open(target: &KafkaTarget) -> Result<Self> {
-        let facts = kafka::topic(&target.cluster, &target.topic).await?;
-        let (cluster, main) = (target.cluster.clone(), target.topic.clone());
-        Ok(Self { cluster, main, facts, others: HashMap::new() })
+        let admin = Admin::new(&target.cluster)?;
+        let facts = admin.topic(&target.topic).await?;
+        Ok(Self { admin, main: target.topic.clone(), facts, others: HashMap::new() })
+    }
+
+    /// Who finds and makes topics of this cluster.
+    pub(super) fn admin(&self) -> &Admin {
+        &self.admin
     }
 
     /// What the brokers say of the topic for everything.
@@ -43,7 +48,7 @@ impl Topics {
             return Ok((name, *partitions));
         }
         let wanted = Topic { name: name.to_string(), ..self.main.clone() };
-        let found = kafka::topic(&self.cluster, &wanted).await?;
+        let found = self.admin.topic(&wanted).await?;
         if let (Some(takes), Some(filled)) = (found.largest, self.facts.largest) {
             if takes < filled {
                 return Err(Error::fatal(format!(

@@ -8,10 +8,8 @@ pub mod decode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance, StreamConsumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -27,7 +25,7 @@ const QUEUE_KIB: &str = "16384";
 
 /// A member of a consumer group.
 pub struct Reader {
-    consumer: Arc<StreamConsumer<Membership>>,
+    consumer: Arc<StreamConsumer<Voice<Membership>>>,
     topic: String,
     cluster: String,
 }
@@ -35,32 +33,12 @@ pub struct Reader {
 /// Counts the changes of what this member is given.
 #[derive(Default)]
 struct Membership {
-    voice: Voice,
     generation: AtomicU64,
 }
 
-impl ClientContext for Membership {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn generate_oauth_token(
-        &self,
-        file: Option<&str>,
-    ) -> std::result::Result<OAuthToken, Box<dyn std::error::Error>> {
-        kafka::token(file)
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.voice.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.voice.error(error, reason);
-    }
-}
-
-impl ConsumerContext for Membership {
+impl ConsumerContext for Voice<Membership> {
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.own.generation.fetch_add(1, Ordering::AcqRel);
         if let Rebalance::Assign(partitions) = rebalance {
             // The client remembers what was paused before.
             if let Err(error) = consumer.resume(partitions) {
@@ -117,8 +95,8 @@ impl Reader {
                     StartOffset::Latest => "latest",
                 },
             );
-        let consumer: StreamConsumer<Membership> =
-            config.create_with_context(Membership::default()).map_err(kafka::error)?;
+        let consumer: StreamConsumer<Voice<Membership>> =
+            config.create_with_context(Voice::default()).map_err(kafka::error)?;
         consumer.subscribe(&[&source.topic]).map_err(kafka::error)?;
         Ok(Self { consumer: Arc::new(consumer), topic: source.topic.clone(), cluster })
     }
@@ -130,7 +108,7 @@ impl Reader {
 
     /// Changes whenever this member is given other partitions.
     pub fn generation(&self) -> u64 {
-        self.consumer.context().generation.load(Ordering::Acquire)
+        self.consumer.context().own.generation.load(Ordering::Acquire)
     }
 
     /// The partitions this member has.
@@ -151,7 +129,7 @@ impl Reader {
                     // It is looked for again and again.
                     Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {}
                     _ => {
-                        let error = self.consumer.context().voice.explain(error);
+                        let error = self.consumer.context().explain(error);
                         if error.kind() != Kind::Transient {
                             return Err(error.context(&self.topic));
                         }
@@ -223,7 +201,7 @@ impl Reader {
     /// Asks the consumer what waits for a broker.
     async fn blocking<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&StreamConsumer<Membership>, &str) -> KafkaResult<T> + Send + 'static,
+        ask: impl FnOnce(&StreamConsumer<Voice<Membership>>, &str) -> KafkaResult<T> + Send + 'static,
     ) -> Result<T> {
         let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
         blocking(move || ask(&consumer, &topic).map_err(kafka::error)).await

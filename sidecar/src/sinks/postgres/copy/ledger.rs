@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::postgres::relay::Passed;
 use crate::postgres::sql;
 use crate::sinks::postgres::statement::literal;
+use crate::source::slot::{without_slot, Identity};
 use crate::source::snapshot::schema::{Entry, Schema};
 use crate::source::snapshot::tables::Table;
 use crate::source::snapshot::view::View;
@@ -84,9 +85,8 @@ pub(super) struct Origin {
 impl Origin {
     /// Where that session is connected to.
     pub(super) async fn of(client: &Client) -> Result<Self> {
-        let sql = "select system_identifier::text, pg_catalog.current_database()::text from pg_catalog.pg_control_system()";
-        let row = client.query_one(sql, &[]).await.map_err(sql::of)?;
-        Ok(Self { system: row.get(0), database: row.get(1) })
+        let Identity { system, database, .. } = without_slot(client).await?;
+        Ok(Self { system, database })
     }
 }
 

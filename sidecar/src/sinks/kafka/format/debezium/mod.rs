@@ -95,13 +95,13 @@ impl Debezium {
 
     /// What says that a transaction begins, before its first event.
     pub(super) fn opens(&mut self, lsn: Lsn) -> Option<Mark> {
-        let progress = self.progress.as_mut().filter(|_| self.at.xid > 0)?;
+        let progress = self.progress.as_mut().filter(|_| !self.at.is_copy())?;
         progress.open(&self.at, lsn)
     }
 
     /// What says that the transaction has ended, where its beginning was said.
     pub(super) fn closes(&mut self, commit: &Commit) -> Option<Mark> {
-        self.ended = if self.at.xid > 0 { commit.end } else { Lsn::ZERO };
+        self.ended = if self.at.is_copy() { Lsn::ZERO } else { commit.end };
         self.progress.as_mut().and_then(|progress| progress.close(&self.at, commit.end))
     }
 
