@@ -70,12 +70,13 @@ impl Server {
         TARGET.get_or_init(|| Server::start("target", &Options::default()))
     }
 
-    /// Makes a server; `name` is unique within the process.
+    /// Makes a server; `name` is for those who look at it.
     pub fn start(name: &str, options: &Options) -> Arc<Server> {
+        let port = free_port();
         let server = Server {
             name: name.to_owned(),
-            port: free_port(),
-            folder: home().folder.join(name),
+            port,
+            folder: home().folder.join(format!("{name}-{port}")),
             process: Mutex::default(),
         };
         server.initialise(options);
