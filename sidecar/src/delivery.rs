@@ -2,9 +2,13 @@
 //! records kept at the source, copies that were asked for.
 //!
 //! ```text
-//! batch -> live copies (what must wait for one waits) -> sink -> records -> checkpoint -> confirmed
+//! batch -> live copies (what must wait for one waits) -> sink -> flight -> records -> checkpoint -> confirmed
 //! ```
+//!
+//! A sink may take the next batches before one is durable. They are waited for in their order, so a position still is reached only when everything
+//! before it is durable.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::{timeout, Instant};
@@ -12,9 +16,9 @@ use tokio_postgres::Client;
 
 use crate::error::Result;
 use crate::event::Lsn;
-use crate::pipeline::batch::{Batcher, Gathered};
+use crate::pipeline::batch::{Batcher, Gathered, PassedVersion};
 use crate::pipeline::checkpoint::Checkpoint;
-use crate::sinks::Sink;
+use crate::sinks::{Sink, Underway};
 use crate::snapshot::live::Live;
 use crate::source;
 use crate::source::slot::Records;
@@ -22,17 +26,42 @@ use crate::source::slot::Records;
 /// Sequences are read again after this long without news, once, and at this interval while there are changes.
 const SEQUENCES_IDLE: Duration = Duration::from_millis(500);
 const SEQUENCES_BUSY: Duration = Duration::from_secs(10);
+/// Batches that may be underway.
+const MOST_FLIGHTS: usize = 16;
 
 /// The last stage: batches into the sink, progress into the checkpoint, sequences now and then.
 pub struct Delivery {
     live: Live,
     batches: Batcher,
+    /// Batches that are not durable yet, in their order.
+    flights: VecDeque<Flight>,
     checkpoint: Checkpoint,
     records: Records,
     source: Client,
     /// Changes were written since sequences were read; when they are to be read.
     sequences_due: Option<Instant>,
     sequences_read: Instant,
+}
+
+/// A batch that was sent.
+struct Flight {
+    underway: Underway,
+    written: Written,
+}
+
+/// What is to be done about a batch once it is durable.
+struct Written {
+    end: Option<Lsn>,
+    passed: Vec<PassedVersion>,
+    changes: bool,
+    urgent: bool,
+}
+
+/// What comes next.
+enum Step {
+    Batch(Option<Gathered>),
+    Landed(Result<()>),
+    Due,
 }
 
 impl Delivery {
@@ -47,6 +76,7 @@ impl Delivery {
         Self {
             live,
             batches,
+            flights: VecDeque::new(),
             checkpoint,
             records,
             source,
@@ -64,15 +94,16 @@ impl Delivery {
                 self.records.due(),
                 self.live.due(),
             ];
-            let next = match due.into_iter().flatten().min() {
-                Some(due) => tokio::time::timeout_at(due, self.batches.next()).await,
-                None => Ok(self.batches.next().await),
-            };
-            match next {
-                Ok(Some(gathered)) => self.write(sink, gathered).await?,
-                Ok(None) => break,
-                Err(_) => self.when_due(sink).await?,
+            match self.next(due.into_iter().flatten().min()).await {
+                Step::Batch(Some(gathered)) => self.write(sink, gathered).await?,
+                Step::Batch(None) => break,
+                Step::Landed(landed) => self.landed(sink, landed).await?,
+                Step::Due => self.when_due(sink).await?,
             }
+        }
+        while let Some(flight) = self.flights.front_mut() {
+            let landed = (&mut flight.underway).await;
+            self.landed(sink, landed).await?;
         }
         self.sequences(sink).await?;
         self.look(sink).await?;
@@ -80,18 +111,61 @@ impl Delivery {
         self.settle().await
     }
 
+    /// Waits for a batch, or until the first of those underway is durable, or until something is due.
+    async fn next(&mut self, due: Option<Instant>) -> Step {
+        let takes_more = self.flights.len() < MOST_FLIGHTS;
+        let first = self.flights.front_mut();
+        let landed = async {
+            match first {
+                Some(flight) => (&mut flight.underway).await,
+                None => std::future::pending().await,
+            }
+        };
+        let due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            landed = landed => Step::Landed(landed),
+            gathered = self.batches.next(), if takes_more => Step::Batch(gathered),
+            () = due => Step::Due,
+        }
+    }
+
     async fn write(&mut self, sink: &mut Sink, gathered: Gathered) -> Result<()> {
         let Gathered { batch, rooms, passed, requested, urgent } = gathered;
-        let end = batch.end;
-        let changes = batch.events.len() > 1;
-        self.records.note(&self.source, &passed).await?;
+        let written = Written { end: batch.end, changes: batch.events.len() > 1, passed, urgent };
+        self.records.note(&self.source, &written.passed).await?;
         if requested {
             self.live.wake();
         }
         let batch = self.live.admit(sink, batch).await?;
-        sink.write(batch).await.map_err(|error| error.context("target"))?;
+        let underway = sink.send(batch).await.map_err(|error| error.context("target"))?;
         self.live.complete(&sink.rewritten());
         drop(rooms);
+        match underway {
+            Some(underway) => {
+                self.flights.push_back(Flight { underway, written });
+                self.when_due(sink).await
+            }
+            None => self.written(sink, written).await,
+        }
+    }
+
+    /// The first batch underway is durable, or failed.
+    async fn landed(&mut self, sink: &mut Sink, landed: Result<()>) -> Result<()> {
+        landed.map_err(|error| error.context("target"))?;
+        match self.flights.pop_front() {
+            Some(flight) => self.written(sink, flight.written).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn written(&mut self, sink: &mut Sink, written: Written) -> Result<()> {
+        let Written { end, passed, changes, urgent } = written;
         if !passed.is_empty() {
             self.checkpoint.hurry();
         }

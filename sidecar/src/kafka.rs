@@ -25,6 +25,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub fn client(cluster: &KafkaCluster) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", cluster.servers.join(",")).set("client.id", "pgstream");
+    // A request does not wait until the one before is answered.
+    config.set("socket.nagle.disable", "true");
     // A broker that is down is asked again soon.
     config.set("reconnect.backoff.max.ms", "1000");
     login::secure(&mut config, cluster);

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The contract, on which the promise "nothing is lost" rests:
-//! - `write` returns `Ok` only when every *whole transaction* of the batch is durable at the destination (written and flushed).
+//! - A batch counts as written only when every *whole transaction* of it is durable at the destination (written and flushed): when
+//!   `write` returns, or what `send` answered completes. Batches that are underway at the same time become durable in their order.
 //! - Batches come in stream order; a batch may end inside a transaction, which then goes on in the next one. A sink that is
 //!   transactional keeps its transaction open meanwhile. Until the commit has come nothing of it counts as delivered.
 //! - After an error the sink is dropped and made anew, and the stream starts again from `start()`.
@@ -14,6 +15,9 @@
 pub mod kafka;
 pub mod postgres;
 pub mod stdout;
+
+use std::future::Future;
+use std::pin::Pin;
 
 use crate::config::plan::Target;
 use crate::error::Result;
@@ -57,6 +61,9 @@ pub enum Passage {
     /// It is written: go on behind it.
     Pass,
 }
+
+/// A batch that was sent: completes when it is durable.
+pub type Underway = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// Values of the source's sequences: name (quoted, qualified) and last value.
 pub type SequenceValues = Vec<(String, i64)>;
@@ -116,12 +123,20 @@ impl Sink {
         }
     }
 
+    /// Sends a batch; `None` when it is durable already.
+    pub async fn send(&mut self, batch: Batch) -> Result<Option<Underway>> {
+        match self {
+            Self::Stdout(sink) => sink.write(batch).await.map(|()| None),
+            Self::Kafka(sink) => sink.send(batch).await,
+            Self::Postgres(sink) => sink.write(batch).await.map(|()| None),
+        }
+    }
+
     /// Writes a batch; `Ok` means durable.
     pub async fn write(&mut self, batch: Batch) -> Result<()> {
-        match self {
-            Self::Stdout(sink) => sink.write(batch).await,
-            Self::Kafka(sink) => sink.write(batch).await,
-            Self::Postgres(sink) => sink.write(batch).await,
+        match self.send(batch).await? {
+            Some(underway) => underway.await,
+            None => Ok(()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A topic as it fills: how far it is, what its end holds, and when its messages are seen.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,7 +14,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::program::Running;
 
-/// Before the microseconds at which a row was written.
+/// Before a session's number, a colon, and the microseconds at which its commit before this had returned.
 pub(super) const TICK: &str = "tick:";
 /// A look at the end of a topic costs the broker little, but not nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -35,7 +36,7 @@ impl Topic {
     pub(super) fn new(broker: &Arc<Broker>, name: &str) -> Topic {
         broker.create(name, 1);
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", broker.servers());
+        config.set("bootstrap.servers", broker.servers()).set("socket.nagle.disable", "true");
         let admin = config.create().expect("an admin client");
         config
             .set("group.id", "bench")
@@ -95,15 +96,22 @@ impl Topic {
         panic!("the end of {} cannot be read", self.name)
     }
 
-    /// Reads for `time` and gives the milliseconds from tick to sight of each message, in the order of the topic.
+    /// Reads for `time` and gives the milliseconds from commit to sight of each message; negative, when it is seen sooner.
     pub(super) fn times(&self, time: Duration) -> Vec<f64> {
         self.read_from(Offset::End);
         let (start, mut times) = (Instant::now(), Vec::new());
+        // By session, what the transaction in hand tells of the one before, and when its rows were seen.
+        let mut seen: HashMap<u32, (f64, Vec<f64>)> = HashMap::new();
         while start.elapsed() < time {
             if let Some(Ok(message)) = self.consumer.poll(Duration::from_millis(50)) {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_micros() as f64;
-                let tick = ticked(&text(message.payload())).expect("a row with its tick");
-                times.push((now - tick) / 1000.0);
+                let (session, before) = ticked(&text(message.payload())).expect("a row with its tick");
+                let (told, rows) = seen.entry(session).or_insert((before, Vec::new()));
+                if *told != before {
+                    times.extend(rows.drain(..).map(|seen| (seen - before) / 1000.0));
+                    *told = before;
+                }
+                rows.push(now);
             }
         }
         times
@@ -123,7 +131,9 @@ fn text(payload: Option<&[u8]>) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(payload.unwrap_or_default())
 }
 
-fn ticked(text: &str) -> Option<f64> {
+fn ticked(text: &str) -> Option<(u32, f64)> {
     let (_, rest) = text.split_once(TICK)?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    let (session, rest) = rest.split_once(':')?;
+    let micros = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((session.parse().ok()?, micros.parse().ok()?))
 }

@@ -11,6 +11,7 @@
 //! and one that goes on in the next batch stays open with it. Why no second writer comes between: a transactional id belongs to the slot, and a new
 //! producer of that id shuts out the one before. What ends without a commit is rolled back, by us or by the next producer.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -20,7 +21,7 @@ use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::message::Message;
-use super::producer::Producer;
+use super::producer::{Flight, Producer};
 use super::topics::Topics;
 use crate::config::plan::{ExactlyOnce, KafkaCluster, KafkaTarget, Topic};
 use crate::error::{Error, Kind, Result};
@@ -40,6 +41,8 @@ pub(super) struct Exact {
     stored: Lsn,
     /// A transaction has begun.
     open: bool,
+    /// Nobody waits for it: a commit does.
+    flight: Arc<Flight>,
 }
 
 impl Exact {
@@ -62,7 +65,14 @@ impl Exact {
         let found = position(&target.cluster, &wish.positions, partitions, &key).await?;
         let stored = found.unwrap_or(source.confirmed);
         source.check_stored(stored, "the topic")?;
-        let mut exact = Self { producer, positions: wish.positions.clone(), key, stored, open: false };
+        let mut exact = Self {
+            producer,
+            positions: wish.positions.clone(),
+            key,
+            stored,
+            open: false,
+            flight: Arc::default(),
+        };
         if found.is_none() {
             exact.commit(stored).await?;
         }
@@ -82,14 +92,14 @@ impl Exact {
     /// Sends a message of the source's log.
     pub(super) async fn send(&mut self, message: &Message, topic: &str, partitions: i32) -> Result<()> {
         self.begin()?;
-        self.producer.send(message, topic, partitions).await
+        self.producer.send(message, topic, partitions, &self.flight).await
     }
 
     /// Commits what was sent, with the position behind it.
     pub(super) async fn commit(&mut self, end: Lsn) -> Result<()> {
         self.begin()?;
-        self.producer.dead_letters().await?;
-        self.producer.record(&self.positions, &self.key, &end.to_string()).await?;
+        self.producer.dead_letters(&self.flight).await?;
+        self.producer.record(&self.positions, &self.key, &end.to_string(), &self.flight).await?;
         self.producer.commit().await?;
         (self.open, self.stored) = (false, end);
         Ok(())

@@ -1,12 +1,11 @@
 //! A topic of a Kafka cluster: one message per event, in the order of each key.
 //!
 //! ```text
-//! batch ──message──> key, value, headers ──producer──> all delivered (acks=all) ──> Ok          at least once
-//!                                        └─exact─────> committed with the position ──> Ok       exactly once, where asked for
+//! batch ──message──> key, value, headers ──producer──> all delivered (acks=all) ──> durable     at least once
+//!                                        └─exact─────> committed with the position ──> durable  exactly once, where asked for
 //! ```
 //!
-//! Why nothing is lost or reordered: `write` answers only when every message of the batch is delivered, and the position moves only after
-//! that. The producer keeps the order of each partition. After any failure all of it is made anew and sent again from the confirmed
+//! Why nothing is lost or reordered: the position moves only when every message up to it is delivered, batch after batch. The producer keeps the order of each partition. After any failure all of it is made anew and sent again from the confirmed
 //! position: readers may see a stretch twice, each time in order, and tell it by its headers (see [`message`]). With transactions (see
 //! [`exact`]) they do not. Rows of a copy are outside of them: a copy begins again after a failure.
 //!
@@ -23,14 +22,16 @@ mod names;
 mod producer;
 mod topics;
 
-use super::Batch;
+use std::sync::Arc;
+
+use super::{Batch, Underway};
 use crate::config::plan::{KafkaTarget, Topic};
 use crate::error::Result;
 use crate::event::{Event, Lsn};
 use crate::source::slot::Identity;
 use exact::Exact;
 use message::{Message, Writer};
-use producer::Producer;
+use producer::{Flight, Producer};
 use topics::Topics;
 
 /// Messages made before they are sent: the client gets them faster than they are made, and so packs many into one request.
@@ -75,32 +76,38 @@ impl Kafka {
         self.exact.as_ref().map(Exact::stored)
     }
 
-    /// Sends a batch; Ok means that the brokers have it.
+    /// Sends a batch. What is answered completes when the brokers have it; with transactions they do at once.
     ///
     /// # Errors
     /// As the broker says it: rejected for what it never takes, fatal for missing rights, otherwise transient.
-    pub async fn write(&mut self, batch: Batch) -> Result<()> {
+    pub async fn send(&mut self, batch: Batch) -> Result<Option<Underway>> {
+        let flight = Arc::default();
         for event in &batch.events {
             let copied = self.writer.in_copy();
             self.writer.write(event, &mut self.messages);
             let end = end(event).filter(|end| !copied && batch.end == Some(*end));
             if self.messages.len() >= TOGETHER || end.is_some() {
-                self.send().await?;
+                self.enqueue(&flight).await?;
             }
             if let (Some(end), Some(exact)) = (end, self.exact.as_mut().filter(|exact| exact.is_open())) {
                 exact.commit(end).await?;
             }
         }
-        self.send().await?;
-        self.producer.settled().await
+        self.enqueue(&flight).await?;
+        let landed = self.producer.clone().landed(flight);
+        if self.exact.is_some() {
+            landed.await?;
+            return Ok(None);
+        }
+        Ok(Some(Box::pin(landed)))
     }
 
-    async fn send(&mut self) -> Result<()> {
+    async fn enqueue(&mut self, flight: &Arc<Flight>) -> Result<()> {
         for message in &self.messages {
             let (topic, partitions) = self.topics.at(message.topic.as_ref()).await?;
             match &mut self.exact {
                 Some(exact) if !message.is_copied() => exact.send(message, topic, partitions).await?,
-                _ => self.producer.send(message, topic, partitions).await?,
+                _ => self.producer.send(message, topic, partitions, flight).await?,
             }
         }
         self.messages.clear();
@@ -115,7 +122,7 @@ impl Kafka {
         }
     }
 
-    /// Nothing is on its way: `write` has waited for it. A transaction that has not come to its end is rolled back with the value.
+    /// Nothing is on its way: it was waited for. A transaction that has not come to its end is rolled back with the value.
     pub async fn close(self) -> Result<()> {
         Ok(())
     }

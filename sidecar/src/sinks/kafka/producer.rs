@@ -1,11 +1,12 @@
 //! The producer: counts what is on its way, and keeps the first failure.
 //!
 //! ```text
-//! send ──> librdkafka's queue (bounded) ──> broker ──acks=all──> delivery() counts down ──> settled()
+//! send ──> librdkafka's queue (bounded) ──> broker ──acks=all──> delivery() counts down ──> Flight::landed
 //! ```
 //!
 //! Idempotent: the broker takes each message once and in order, however often the client has to send it. What was not delivered fails
-//! the batch, and with it the stream, which then starts again from the confirmed position with a new producer.
+//! its flight, and with it the stream, which then starts again from the confirmed position with a new producer. Several flights may be
+//! underway; they land in order for whoever waits for them in order.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,16 +38,44 @@ const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 const MOST_HEADERS: usize = 11;
 
+type Record<'a> = BaseRecord<'a, [u8], [u8], Arc<Flight>>;
+
 /// A producer.
+#[derive(Clone)]
 pub(super) struct Producer {
     inner: Arc<ThreadedProducer<Voice<Deliveries>>>,
     dead_letters: Option<String>,
 }
 
-/// What is on its way.
+/// Messages that are waited for together.
+#[derive(Default)]
+pub(super) struct Flight {
+    open: AtomicUsize,
+    landed: Notify,
+}
+
+impl Flight {
+    fn one_more(&self) {
+        self.open.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn one_less(&self) {
+        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.landed.notify_one();
+        }
+    }
+
+    /// Waits until none of it is on its way. Nothing may be added meanwhile.
+    async fn landed(&self) {
+        while self.open.load(Ordering::Acquire) > 0 {
+            self.landed.notified().await;
+        }
+    }
+}
+
+/// What became of all.
 #[derive(Default)]
 struct Deliveries {
-    open: AtomicUsize,
     /// Somebody waits for room in the queue.
     crowded: AtomicBool,
     failed: Mutex<Option<Error>>,
@@ -54,7 +83,8 @@ struct Deliveries {
     dead: Mutex<Vec<Dead>>,
     /// They are kept, and do not fail the batch.
     keeps_dead: bool,
-    changed: Notify,
+    /// There is room again.
+    room: Notify,
 }
 
 /// What is left of a message that no broker takes.
@@ -66,9 +96,9 @@ struct Dead {
 }
 
 impl ProducerContext for Voice<Deliveries> {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = Arc<Flight>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, flight: Arc<Flight>) {
         if let Err((error, message)) = result {
             let why = explained(self, error).context(place(message.topic(), message.key()));
             let headers = || message.headers().map(BorrowedHeaders::detach);
@@ -76,9 +106,9 @@ impl ProducerContext for Voice<Deliveries> {
                 self.own.fail(why);
             }
         }
-        let last = self.own.open.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last || self.own.crowded.swap(false, Ordering::AcqRel) {
-            self.own.changed.notify_one();
+        flight.one_less();
+        if self.own.crowded.swap(false, Ordering::AcqRel) {
+            self.own.room.notify_one();
         }
     }
 }
@@ -167,8 +197,15 @@ impl Producer {
     }
 
     /// Sends a message into a topic of so many partitions, waiting while there is no room.
-    pub(super) async fn send(&self, message: &Message, topic: &str, partitions: i32) -> Result<()> {
-        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(&*message.value);
+    pub(super) async fn send(
+        &self,
+        message: &Message,
+        topic: &str,
+        partitions: i32,
+        flight: &Arc<Flight>,
+    ) -> Result<()> {
+        let mut record: Record<'_> =
+            BaseRecord::with_opaque_to(topic, Arc::clone(flight)).payload(&*message.value);
         record.key = message.key.as_deref();
         record.partition = match message.place {
             Place::With(number) => {
@@ -184,25 +221,27 @@ impl Producer {
                     let copies = ("copies", partitions.to_string().into_bytes());
                     headers = headers.map(|headers| with(headers, &copies));
                 }
-                self.enqueue(BaseRecord { partition: Some(partition), headers, ..record }).await?;
+                let delivery_opaque = Arc::clone(flight);
+                self.enqueue(BaseRecord { partition: Some(partition), headers, delivery_opaque, ..record })
+                    .await?;
             }
         } else {
             self.enqueue(record).await?;
         }
         if let (true, Some(key)) = (message.tombstone, &message.key) {
-            let record = BaseRecord::to(topic).key(&**key);
+            let record = BaseRecord::with_opaque_to(topic, Arc::clone(flight)).key(&**key);
             let headers = message.extra.as_ref().map(|extra| with(OwnedHeaders::new(), extra));
             self.enqueue(BaseRecord { headers, ..record }).await?;
         }
         Ok(())
     }
 
-    async fn enqueue(&self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<()> {
+    async fn enqueue(&self, mut record: Record<'_>) -> Result<()> {
         let deliveries = self.deliveries();
         loop {
-            deliveries.open.fetch_add(1, Ordering::AcqRel);
+            record.delivery_opaque.one_more();
             let Err((error, refused)) = self.inner.send(record) else { return Ok(()) };
-            deliveries.open.fetch_sub(1, Ordering::AcqRel);
+            refused.delivery_opaque.one_less();
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
                 let why = explained(self.inner.context(), &error).context(place(refused.topic, refused.key));
                 let bytes = refused.payload.map_or(0, <[u8]>::len);
@@ -217,28 +256,37 @@ impl Producer {
     async fn room(&self) -> Result<()> {
         let deliveries = self.deliveries();
         deliveries.crowded.store(true, Ordering::Release);
-        if deliveries.open.load(Ordering::Acquire) > 0 {
-            deliveries.changed.notified().await;
+        if self.inner.in_flight_count() > 0 {
+            deliveries.room.notified().await;
         }
         self.check()
     }
 
     /// Sends a key and a value to another topic.
-    pub(super) async fn record(&self, topic: &str, key: &str, value: &str) -> Result<()> {
-        self.enqueue(BaseRecord::to(topic).key(key.as_bytes()).payload(value.as_bytes())).await
+    pub(super) async fn record(
+        &self,
+        topic: &str,
+        key: &str,
+        value: &str,
+        flight: &Arc<Flight>,
+    ) -> Result<()> {
+        let record = BaseRecord::with_opaque_to(topic, Arc::clone(flight));
+        self.enqueue(record.key(key.as_bytes()).payload(value.as_bytes())).await
     }
 
-    /// Waits until everything was delivered, dead letters included.
-    pub(super) async fn settled(&self) -> Result<()> {
-        self.delivered().await?;
-        if self.dead_letters().await? {
-            self.delivered().await?;
+    /// Waits until everything of a flight was delivered, dead letters included.
+    pub(super) async fn landed(self, flight: Arc<Flight>) -> Result<()> {
+        flight.landed().await;
+        self.check()?;
+        if self.dead_letters(&flight).await? {
+            flight.landed().await;
+            self.check()?;
         }
         Ok(())
     }
 
     /// Sends what is left of messages that no broker takes; whether there were any.
-    pub(super) async fn dead_letters(&self) -> Result<bool> {
+    pub(super) async fn dead_letters(&self, flight: &Arc<Flight>) -> Result<bool> {
         let dead =
             std::mem::take(&mut *self.deliveries().dead.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(topic) = self.dead_letters.as_ref().filter(|_| !dead.is_empty()) else { return Ok(false) };
@@ -250,7 +298,8 @@ impl Producer {
                 letter.error
             );
             let value = letter.text();
-            let record = BaseRecord::to(topic).key(&*letter.key).payload(value.as_bytes());
+            let record = BaseRecord::with_opaque_to(topic, Arc::clone(flight));
+            let record = record.key(&*letter.key).payload(value.as_bytes());
             self.enqueue(record.headers(letter.headers)).await?;
         }
         Ok(true)
@@ -287,13 +336,6 @@ impl Producer {
     ) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         kafka::blocking(move || work(&inner).map_err(|error| inner.context().explain(error))).await
-    }
-
-    async fn delivered(&self) -> Result<()> {
-        while self.deliveries().open.load(Ordering::Acquire) > 0 {
-            self.deliveries().changed.notified().await;
-        }
-        self.check()
     }
 
     fn check(&self) -> Result<()> {
