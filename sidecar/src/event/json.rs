@@ -230,7 +230,7 @@ fn write_value(type_oid: u32, text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// A JSON string; only what JSON demands is escaped.
-fn write_string(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_string(text: &str, out: &mut Vec<u8>) {
     if is_plain(text.as_bytes()) {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());

@@ -8,6 +8,8 @@
 //! Nothing in here does I/O or is async. Values stay slices of the frame they came in ([`Tuple`]); the table travels with each change
 //! ([`Relation`] behind an `Arc`).
 
+pub mod array;
+pub mod clock;
 pub mod ddl;
 pub mod ids;
 pub mod json;

@@ -6,9 +6,8 @@
 use std::io::Write;
 
 use super::form::Unit;
+use crate::event::clock::{clock, hours, DAY, SECOND};
 
-const SECOND: i64 = 1_000_000;
-const DAY: i64 = 86_400 * SECOND;
 /// The twelfth part of 365.25 days.
 const MONTH: i64 = 2_629_800 * SECOND;
 
@@ -63,19 +62,6 @@ pub(super) fn zoned_timestamp(text: &str, digits: usize) -> Option<String> {
     }
     text.push(b'Z');
     String::from_utf8(text).ok()
-}
-
-/// `08:03:18.5Z`, whatever the zone was.
-pub(super) fn zoned_time(text: &str) -> Option<String> {
-    let at = text.rfind(['+', '-'])?;
-    let (local, zone) = text.split_at(at);
-    let offset = clock(&zone[1..])?;
-    let offset = if zone.starts_with('-') { -offset } else { offset };
-    let micros = (clock(local)? - offset).rem_euclid(DAY);
-    let fraction = format!("{:06}", micros % SECOND);
-    let fraction = fraction.trim_end_matches('0');
-    let point = if fraction.is_empty() { "" } else { "." };
-    Some(format!("{}{point}{fraction}Z", hours(micros)))
 }
 
 /// Microseconds of an interval, `1 year 2 mons 3 days 04:05:06.789`; as many as fit.
@@ -133,23 +119,6 @@ fn moment(text: &str) -> Option<Moment> {
     Some(Moment { year, month, day, clock: clock(time)? })
 }
 
-/// Microseconds of `10:03:18.424456`; seconds and minutes may be missing.
-fn clock(text: &str) -> Option<i64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let mut micros = 0;
-    for (part, unit) in whole.split(':').zip([3600, 60, 1]) {
-        micros += part.parse::<i64>().ok()? * unit * SECOND;
-    }
-    let fraction = format!("{fraction:0<6}");
-    Some(micros + fraction.parse::<i64>().ok()?)
-}
-
-/// `10:03:18`
-fn hours(micros: i64) -> String {
-    let seconds = micros / SECOND;
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,8 +146,6 @@ mod tests {
         assert_eq!(timestamp("1969-12-31 23:59:59+00", 0), "1969-12-31T23:59:59Z");
         assert_eq!(timestamp("0044-03-15 12:00:00+00 BC", 3), "-0043-03-15T12:00:00.000Z");
         assert_eq!(zoned_timestamp("-infinity", 6), None);
-        assert_eq!(zoned_time("10:03:18.5+02").as_deref(), Some("08:03:18.5Z"));
-        assert_eq!(zoned_time("23:59:59.999999-15:30").as_deref(), Some("15:29:59.999999Z"));
     }
 
     #[test]

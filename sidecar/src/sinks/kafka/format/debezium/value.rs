@@ -2,9 +2,11 @@
 
 use super::form::Form;
 use super::number::{base64, bits, decimal, float, money, string};
-use super::text::{elements, hstore, point, Element};
+use super::text::{hstore, point};
 use super::time;
 use crate::config::plan::Decimals;
+use crate::event::array::{elements, Element};
+use crate::event::clock::zoned_time;
 use crate::event::Value;
 
 /// Stands for a large value that an update did not change, and so is not known.
@@ -44,7 +46,7 @@ fn known(form: &Form, text: &str, decimals: Decimals, out: &mut Vec<u8>) {
         Form::Timestamp(unit) => counted(time::timestamp(text, *unit), out),
         Form::Interval => counted(time::interval(text), out),
         // Infinity stays what it is called.
-        Form::ZonedTime => string(time::zoned_time(text).as_deref().unwrap_or(text), out),
+        Form::ZonedTime => string(zoned_time(text).as_deref().unwrap_or(text), out),
         Form::ZonedTimestamp(digits) => {
             string(time::zoned_timestamp(text, *digits).as_deref().unwrap_or(text), out);
         }
