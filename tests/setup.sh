@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes what tests, demo and benches need: system packages where they are missing, a private copy of the
-# installed PostgreSQL 15, Kafka, the sidecar, and the extension inside that copy. Run again, it only does what
+# installed PostgreSQL 15, Kafka, OpenSearch, Elasticsearch, the sidecar, and the extension inside that copy. Run again, it only does what
 # changed.
 #
 # Nothing of the machine's own database servers is touched: no cluster is created, started, stopped or configured.
@@ -34,6 +34,7 @@ missing_packages() {
     type openssl >/dev/null 2>&1 || echo openssl
     [ -f /usr/include/openssl/ssl.h ] || echo libssl-dev
     [ -f /usr/include/zlib.h ] || echo zlib1g-dev
+    type unzip >/dev/null 2>&1 || echo unzip
     type mvn >/dev/null 2>&1 || echo maven
     type java >/dev/null 2>&1 || echo default-jre-headless
 }
@@ -128,6 +129,31 @@ POM
     fi
 }
 
+# --- OpenSearch and Elasticsearch -----------------------------------------------------------------------------------
+
+elasticsearch=8.19.21
+
+# The newer one where there is a Java for it.
+opensearch() { [ -n "$(modern_java)" ] && echo 3.6.0 || echo 2.19.6; }
+
+# A distribution of Maven Central's; it comes into place whole.
+fetch_search() {
+    local name=$1 group=$2 version=$3
+    [ "$(cat "$work/$name/version" 2>/dev/null)" = "$version" ] && return
+    say "fetching $name $version"
+    rm -rf "$work/$name.new"
+    if mvn -q -B dependency:copy -Dartifact="$group:$name:$version:zip" -DoutputDirectory="$work/$name.new" >&2 &&
+        unzip -q "$work/$name.new/$name-$version.zip" -d "$work/$name.new"; then
+        rm -rf "$work/$name" "$work/$name.new/$name-$version.zip"
+        mv "$work/$name.new/"* "$work/$name"
+        rm -rf "$work/$name.new"
+        chmod -R a+rX "$work/$name"
+        echo "$version" >"$work/$name/version"
+    else
+        say "$name cannot be fetched; tests that need it will fail"
+    fi
+}
+
 # --- Debezium Server, for the bench -------------------------------------------------------------------------------
 
 debezium=3.6.0.Final
@@ -204,12 +230,16 @@ if [ "${1:-}" = debezium ]; then
 fi
 copy_server
 fetch_kafka
+fetch_search opensearch org.opensearch.distribution.integ-test-zip "$(opensearch)"
+fetch_search elasticsearch org.elasticsearch.distribution.integ-test-zip "$elasticsearch"
 bin_dir=$work/server$("$pg_config" --bindir)
 build_sidecar
 build_extension
 echo "bin_dir=$bin_dir"
 echo "pgstream=$PGSTREAM_BIN"
 echo "kafka=$work/kafka/lib"
+echo "opensearch=$work/opensearch"
+echo "elasticsearch=$work/elasticsearch"
 echo "debezium=$work/debezium"
 echo "modern_java=$(modern_java)"
 echo "runs=$work/runs"

@@ -45,6 +45,10 @@ pub struct Home {
     pub pgstream: PathBuf,
     /// Kafka's jars.
     pub kafka: PathBuf,
+    /// OpenSearch.
+    pub opensearch: PathBuf,
+    /// Elasticsearch.
+    pub elasticsearch: PathBuf,
     /// Debezium Server; there only where the bench had it fetched.
     pub debezium: PathBuf,
     /// A Java of 21 or later; empty where the machine has none.
@@ -84,6 +88,8 @@ fn set_up() -> Home {
         bin_dir: value("bin_dir"),
         pgstream: value("pgstream"),
         kafka: value("kafka"),
+        opensearch: value("opensearch"),
+        elasticsearch: value("elasticsearch"),
         debezium: value("debezium"),
         modern_java: value("modern_java"),
         folder,

@@ -261,14 +261,14 @@ fn server_user() -> Option<(u32, u32)> {
     })
 }
 
-fn as_server(command: &mut Command) -> &mut Command {
+pub(crate) fn as_server(command: &mut Command) -> &mut Command {
     match server_user() {
         Some((user, group)) => command.uid(user).gid(group),
         None => command,
     }
 }
 
-fn give_to_server(paths: &[&Path]) {
+pub(crate) fn give_to_server(paths: &[&Path]) {
     if let Some((user, group)) = server_user() {
         for path in paths {
             std::os::unix::fs::chown(path, Some(user), Some(group))
