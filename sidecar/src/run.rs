@@ -262,6 +262,7 @@ pub(crate) fn limits(target: &Target) -> BatchLimits {
             BatchLimits { size: 100_000, bytes: 24 << 20 }
         }
         Target::Kafka(_) => BatchLimits { size: 50_000, bytes: 6 << 20 },
+        Target::Search(_) => BatchLimits { size: 20_000, bytes: 8 << 20 },
     }
 }
 

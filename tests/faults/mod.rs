@@ -4,6 +4,7 @@ mod bad_input;
 mod connections;
 mod kafka;
 mod kills;
+mod search;
 mod snapshot;
 mod snapshot_kills;
 mod snapshot_limits;

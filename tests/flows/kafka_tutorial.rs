@@ -1,8 +1,9 @@
-//! The tutorial `postgres to kafka and on`, literally but for addresses: its commands, files and SQL. Where it fills a search engine, lines are printed instead.
+//! The tutorial `postgres to kafka and on`, literally but for addresses: its commands, files and SQL.
 
 use pgstream_tests::{
-    assert_same, wait_until, Broker, BrokerOptions, Database, Options, Server, Sidecar, LONG,
+    assert_same, wait_until, Broker, BrokerOptions, Database, Engine, Node, Options, Server, Sidecar, LONG,
 };
+use serde_json::json;
 
 const SLOT: &str = "pgstream_tutorial_slot";
 
@@ -102,21 +103,32 @@ target:
     on_conflict_action: "nothing" # options are update, nothing or error
 "#;
 
-const LINES_ENV: &str = r#"# Listener config
+const INDEXER_ENV: &str = r#"# Listener config
 PGSTREAM_KAFKA_READER_SERVERS="localhost:9092"
 PGSTREAM_KAFKA_TOPIC_NAME=pgstream
 PGSTREAM_KAFKA_READER_CONSUMER_GROUP_ID=pgstream-opensearch-consumer-group
+
+# Processor config
+PGSTREAM_OPENSEARCH_STORE_URL="http://admin:admin@localhost:9200"
+PGSTREAM_SEARCH_INDEXER_BATCH_SIZE=25
+PGSTREAM_SEARCH_INDEXER_BATCH_TIMEOUT=5s
 "#;
 
-const LINES_YAML: &str = r#"source:
+const INDEXER_YAML: &str = r#"source:
   kafka:
     servers: ["localhost:9092"]
     topic:
       name: "pgstream"
     consumer_group:
       id: "pgstream-opensearch-consumer-group"
+      start_offset: "earliest" # options are earliest or latest
 target:
-  stdout: {}
+  search:
+    engine: "opensearch" # options are elasticsearch or opensearch
+    url: "http://localhost:9200" # URL of the search engine
+    batch:
+      timeout: 5000 # batch timeout in milliseconds
+      size: 25 # number of messages in a batch
 "#;
 
 /// A machine as the tutorial has it: addresses are all that differs.
@@ -124,12 +136,17 @@ struct Machine {
     source: Database,
     target: Database,
     broker: String,
+    node: &'static Node,
 }
 
 impl Machine {
     fn new(server: &std::sync::Arc<Server>, broker: &Broker) -> Machine {
-        let machine =
-            Machine { source: server.database(), target: Database::on_target(), broker: broker.servers() };
+        let machine = Machine {
+            source: server.database(),
+            target: Database::on_target(),
+            broker: broker.servers(),
+            node: Node::shared(Engine::OpenSearch),
+        };
         let url = format!("{}?sslmode=disable", machine.source.url());
         let init = Sidecar::new(["init", "--postgres-url", &url, "--replication-slot", SLOT]).finish();
         assert!(init.stderr.contains("SUCCESS  pgstream initialisation complete"), "{}", init.stderr);
@@ -140,6 +157,7 @@ impl Machine {
         text.replace("postgres://postgres:postgres@localhost:5432", &self.source.url())
             .replace("postgres://postgres:postgres@localhost:7654", &self.target.url())
             .replace("localhost:9092", &self.broker)
+            .replace("localhost:9200", &format!("localhost:{}", self.node.port))
     }
 
     fn by_file(&self, name: &str, text: &str) -> Sidecar {
@@ -152,7 +170,7 @@ impl Machine {
     }
 
     /// The tutorial's work, seen at each of these. `writer` is known to stream.
-    fn walk(&self, writer: &Sidecar, reader: Option<&Sidecar>, lines: Option<&Sidecar>) {
+    fn walk(&self, writer: &Sidecar, reader: Option<&Sidecar>, indexer: Option<&Sidecar>) {
         writer.wait_for_line("streaming", LONG);
         self.source.execute("CREATE TABLE test(id SERIAL PRIMARY KEY, name TEXT);");
         self.source.execute("INSERT INTO test(name) VALUES('alice'),('bob'),('charlie');");
@@ -166,14 +184,32 @@ impl Machine {
             assert_eq!(rows, [["1", "alice"], ["2", "bob"], ["3", "charlie"]]);
             assert_same(&self.source, &self.target);
         }
-        if let Some(lines) = lines {
-            lines.wait_for_line("\"value\":\"charlie\"", LONG);
-            let said = lines.stdout();
-            let first = said.lines().find(|line| line.contains("\"value\":\"alice\"")).expect("a row");
-            assert!(!first.contains("\"table_pgstream_id\":\"\""), "no ids: {first}");
-            assert!(said.contains("pgstream.ddl") && said.contains("\"table\":\"schema_log\""), "{said}");
+        if let Some(indexer) = indexer {
+            let table =
+                self.source.value("select id from pgstream.table_ids where oid = 'test'::regclass::oid");
+            let expected: Vec<_> = (1..)
+                .zip(["alice", "bob", "charlie"])
+                .map(|(id, name)| {
+                    (format!("{table}_{id}"), json!({ "_table": table, format!("{table}-2"): name }))
+                })
+                .collect();
+            wait_until("the documents", LONG, || {
+                assert!(indexer.process().exit_status().is_none(), "{}", indexer.stderr());
+                let all = self.node.documents("public").into_iter();
+                let ours: Vec<_> = all
+                    .filter(|(id, _)| id.starts_with(&table))
+                    .map(|(id, document)| (id, document.source))
+                    .collect();
+                (ours == expected).then_some(())
+            });
+            let log = self.node.documents("pgstream");
+            let told = |text: &str| text.contains(&format!("\"pgstream_id\":\"{table}\""));
+            assert!(
+                log.values().any(|version| version.source["schema"].as_str().is_some_and(told)),
+                "{log:?}"
+            );
         }
-        for sidecar in [Some(writer), reader, lines].into_iter().flatten() {
+        for sidecar in [Some(writer), reader, indexer].into_iter().flatten() {
             assert_eq!(sidecar.stop().code(), Some(0), "{}", sidecar.stderr());
         }
     }
@@ -188,8 +224,8 @@ fn by_variables_by_yaml_and_by_flags() {
     let machine = Machine::new(&server, &broker);
     let writer = machine.by_file("pg2kafka_tutorial.yaml", WRITER_YAML);
     let reader = machine.by_file("kafka2pg_tutorial.env", READER_ENV);
-    let lines = machine.by_file("kafka2os_tutorial.env", LINES_ENV);
-    machine.walk(&writer, Some(&reader), Some(&lines));
+    let indexer = machine.by_file("kafka2os_tutorial.env", INDEXER_ENV);
+    machine.walk(&writer, Some(&reader), Some(&indexer));
     drop(machine);
     broker.delete("pgstream");
 
@@ -206,13 +242,16 @@ fn by_variables_by_yaml_and_by_flags() {
 
     let machine = Machine::new(&server, &broker);
     let writer = machine.by_file("pg2kafka_tutorial.yaml", SNAPSHOT_YAML);
-    let lines = machine.by_file("kafka2os_tutorial.yaml", LINES_YAML);
-    machine.walk(&writer, None, Some(&lines));
+    let indexer = machine.by_file("kafka2os_tutorial.yaml", INDEXER_YAML);
+    machine.walk(&writer, None, Some(&indexer));
     drop(machine);
     broker.delete("pgstream");
 
     let machine = Machine::new(&server, &broker);
     let writer = machine.by_flags("--source postgres --source-url postgres://postgres:postgres@localhost:5432?sslmode=disable --target kafka --target-url localhost:9092");
     let reader = machine.by_flags("--source kafka --source-url localhost:9092 --target postgres --target-url postgres://postgres:postgres@localhost:7654?sslmode=disable");
-    machine.walk(&writer, Some(&reader), None);
+    let indexer = machine.by_flags(
+        "--source kafka --source-url localhost:9092 --target opensearch --target-url http://localhost:9200",
+    );
+    machine.walk(&writer, Some(&reader), Some(&indexer));
 }

@@ -18,6 +18,8 @@ mod kafka_tutorial;
 mod records;
 mod resume;
 mod rows;
+pub(crate) mod search;
+mod search_tutorial;
 mod snapshot;
 mod snapshot_live;
 mod snapshot_stream;

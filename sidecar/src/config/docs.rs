@@ -73,7 +73,7 @@ fn tables() -> String {
             && !["source.", "target.", "modifiers."].iter().any(|prefix| setting.key.starts_with(prefix))
     });
     out.push_str("\n## Settings of features that this build does not have\n\nAccepted and checked, so that files that hold them can be used; `run` refuses to start when one of these features is asked for.\n");
-    for feature in [Feature::Search, Feature::Webhooks, Feature::Transformers] {
+    for feature in [Feature::Webhooks, Feature::Transformers] {
         let (first, rest) = feature.name().split_at(1);
         let title = format!("### {}{rest}", first.to_uppercase());
         section(&mut out, &title, |setting| setting.scope == Scope::Of(feature));

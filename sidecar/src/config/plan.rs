@@ -30,11 +30,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether events need ids. Rows of a PostgreSQL target have no place for them; Debezium's keys are made by them.
+    /// Whether events need ids. Rows of a PostgreSQL target have no place for them; Debezium's keys and documents are made by them.
     pub fn wants_ids(&self) -> bool {
         match &self.target {
             Target::Postgres(_) => false,
             Target::Kafka(target) if matches!(target.format, KafkaFormat::Debezium(_)) => true,
+            Target::Search(_) => true,
             Target::Kafka(_) | Target::Stdout => self.injector,
         }
     }
@@ -119,12 +120,27 @@ pub enum Target {
     Postgres(Box<PostgresTarget>),
     /// A topic of a Kafka cluster.
     Kafka(Box<KafkaTarget>),
+    /// An OpenSearch or Elasticsearch.
+    Search(Box<SearchTarget>),
 }
 
 impl Target {
     /// A database: it takes rows and commands, all others take events.
     pub fn is_postgres(&self) -> bool {
         matches!(self, Self::Postgres(_))
+    }
+
+    /// As `--target` names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Postgres(_) => "postgres",
+            Self::Kafka(_) => "kafka",
+            Self::Search(target) => match target.engine {
+                SearchEngine::OpenSearch => "opensearch",
+                SearchEngine::Elasticsearch => "elasticsearch",
+            },
+        }
     }
 }
 
@@ -256,6 +272,68 @@ pub enum PartitionKey {
     Table,
     /// `public.t:17`: each row by itself.
     PrimaryKey,
+}
+
+/// Settings of the search sink.
+#[derive(Debug, Clone)]
+pub struct SearchTarget {
+    /// How to reach it.
+    pub cluster: SearchCluster,
+    /// Which of the two it is.
+    pub engine: SearchEngine,
+    /// Documents and bytes in one request.
+    pub batch: BatchLimits,
+    /// Requests at a time.
+    pub parallel: usize,
+    /// How a request is tried again that it was too busy for.
+    pub backoff: Backoff,
+    /// Document ids are digests.
+    pub hash_ids: bool,
+}
+
+/// A search engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SearchEngine {
+    /// OpenSearch.
+    OpenSearch,
+    /// Elasticsearch.
+    Elasticsearch,
+}
+
+/// A search engine's address and how we log in there.
+#[derive(Debug, Clone)]
+pub struct SearchCluster {
+    /// `http://host:port`, without login.
+    pub url: String,
+    /// TLS, when it is used.
+    pub tls: Option<SearchTls>,
+    /// Login, when there is one.
+    pub login: Option<SearchLogin>,
+}
+
+/// Files in PEM form.
+#[derive(Debug, Clone, Default)]
+pub struct SearchTls {
+    /// Certificate authorities; `None` = the system's.
+    pub ca_cert: Option<String>,
+    /// Our certificate and its key.
+    pub client: Option<(String, String)>,
+    /// The server is not verified.
+    pub insecure: bool,
+}
+
+/// A login.
+#[derive(Debug, Clone)]
+pub enum SearchLogin {
+    /// User and password.
+    Basic {
+        /// The user.
+        user: String,
+        /// The user's password.
+        password: Secret,
+    },
+    /// An API key.
+    ApiKey(Secret),
 }
 
 /// Settings of the PostgreSQL sink.

@@ -84,8 +84,6 @@ pub enum Scope {
 /// What this build does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Feature {
-    /// OpenSearch and Elasticsearch.
-    Search,
     /// Webhooks.
     Webhooks,
     /// Changing values on the way.
@@ -96,7 +94,6 @@ impl Feature {
     /// As the reader knows it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Search => "OpenSearch and Elasticsearch",
             Self::Webhooks => "webhooks",
             Self::Transformers => "transformers",
         }

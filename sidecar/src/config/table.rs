@@ -1,6 +1,6 @@
 //! The one table of settings. Files, variables, checks and `docs/configuration.md` are all read off it.
 
-use super::setting::Feature::{Search, Transformers, Webhooks};
+use super::setting::Feature::{Transformers, Webhooks};
 use super::setting::Kind::{
     Bool, BoolOrAuto, BoolOrUrl, Choice, Count, List, Millis, PostgresUrl, Presence, Ratio, Seconds, Size,
     Text, Tree, Url,
@@ -27,6 +27,7 @@ const LEVELS: Kind = Choice(&["trace", "debug", "info", "warn", "error", "fatal"
 const AT_ONCE: Scope = NoEffect("what has arrived is written at once, however little it is");
 const OWN_QUEUE: Scope = NoEffect("memory is bounded by the size of a batch");
 const ONE_WAY: Scope = NoEffect("the fastest safe way to write is chosen by what a batch holds");
+const ADAPTS: Scope = NoEffect("requests always adapt to what the engine takes");
 const NO_LENIENCY: Scope = Refused("going on after a failed write");
 const OBJECT_TYPES: Scope = Refused("choosing schema changes by object type");
 const OWN_COMMITS: Scope =
@@ -102,7 +103,7 @@ pub static SETTINGS: &[Setting] = &[
     set("source.kafka.servers", &["KAFKA_READER_SERVERS", "KAFKA_SERVERS"], List, Used, "", "Brokers to begin with: `host:port`."),
     set("source.kafka.topic.name", &["KAFKA_TOPIC_NAME"], Text, Used, "pgstream", "The topic. One that is not there yet is waited for."),
     set("source.kafka.topic.dead_letters", &["KAFKA_READER_DEAD_LETTERS"], Text, Used, "", "Topic for messages that are no events; without it such a message stops the stream."),
-    set("source.kafka.consumer_group.id", &["KAFKA_READER_CONSUMER_GROUP_ID"], Text, Used, "pgstream-consumer-group", "The consumer group: one for each target."),
+    set("source.kafka.consumer_group.id", &["KAFKA_READER_CONSUMER_GROUP_ID"], Text, Used, "pgstream-<target>-consumer-group", "The consumer group: one for each target."),
     set("source.kafka.consumer_group.start_offset", &["KAFKA_READER_CONSUMER_GROUP_START_OFFSET"], Choice(&["earliest", "latest"]), Used, "earliest", "Where a new group starts."),
     set("source.kafka.consumer_group.session_timeout", &["KAFKA_READER_SESSION_TIMEOUT"], Millis, Used, "10s", "How soon other members take over what one had that no longer answers; the brokers bound it."),
     set("source.kafka.tls.enabled", &["KAFKA_TLS_ENABLED"], Bool, Used, "false", "Use TLS; the brokers' names are verified. A certificate below turns it on as well."),
@@ -193,31 +194,33 @@ pub static SETTINGS: &[Setting] = &[
     set("target.kafka.batch.auto_tune.convergence_threshold", &["KAFKA_WRITER_BATCH_AUTO_TUNE_CONVERGENCE_THRESHOLD"], Ratio, ONE_WAY, "", "When to stop looking."),
 
     // ---- target: OpenSearch, Elasticsearch
-    set("target.search.engine", &[], Choice(&["opensearch", "elasticsearch"]), Of(Search), "", "Which of the two."),
-    set("target.search.url", &["OPENSEARCH_STORE_URL", "SEARCH_STORE_URL"], Url, Of(Search), "", "Its address."),
-    set("target.search.elasticsearch_url", &["ELASTICSEARCH_STORE_URL"], Url, Of(Search), "", "Address of an Elasticsearch."),
-    set("target.search.batch.timeout", &["SEARCH_INDEXER_BATCH_TIMEOUT"], Millis, Of(Search), "", "Longest wait for a batch to fill."),
-    set("target.search.batch.size", &["SEARCH_INDEXER_BATCH_SIZE"], Count, Of(Search), "", "Events in a batch."),
-    set("target.search.batch.max_bytes", &["SEARCH_INDEXER_BATCH_BYTES"], Size, Of(Search), "", "Bytes in a batch."),
-    set("target.search.batch.max_queue_bytes", &["SEARCH_INDEXER_MAX_QUEUE_BYTES", "SEARCH_INDEXER_BATCH_MAX_QUEUE_BYTES"], Size, Of(Search), "", "Memory for waiting batches."),
-    set("target.search.batch.ignore_send_errors", &["SEARCH_INDEXER_BATCH_IGNORE_SEND_ERRORS"], Bool, Of(Search), "", "Go on after a failed write."),
-    set("target.search.batch.auto_tune.enabled", &["SEARCH_INDEXER_BATCH_AUTO_TUNE_ENABLE", "SEARCH_INDEXER_BATCH_AUTO_TUNE_ENABLED"], Bool, Of(Search), "", "Look for the best batch size."),
-    set("target.search.batch.auto_tune.min_batch_bytes", &["SEARCH_INDEXER_BATCH_AUTO_TUNE_MIN_BYTES"], Size, Of(Search), "", "Smallest batch tried."),
-    set("target.search.batch.auto_tune.max_batch_bytes", &["SEARCH_INDEXER_BATCH_AUTO_TUNE_MAX_BYTES"], Size, Of(Search), "", "Largest batch tried."),
-    set("target.search.batch.auto_tune.convergence_threshold", &["SEARCH_INDEXER_BATCH_AUTO_TUNE_CONVERGENCE_THRESHOLD"], Ratio, Of(Search), "", "When to stop looking."),
-    set("target.search.backoff.exponential.initial_interval", &["SEARCH_STORE_EXP_BACKOFF_INITIAL_INTERVAL", "SEARCH_INDEXER_CLEANUP_EXP_BACKOFF_INITIAL_INTERVAL"], Millis, Of(Search), "", "First wait."),
-    set("target.search.backoff.exponential.max_interval", &["SEARCH_STORE_EXP_BACKOFF_MAX_INTERVAL", "SEARCH_INDEXER_CLEANUP_EXP_BACKOFF_MAX_INTERVAL"], Millis, Of(Search), "", "Longest wait."),
-    set("target.search.backoff.exponential.max_retries", &["SEARCH_STORE_EXP_BACKOFF_MAX_RETRIES", "SEARCH_INDEXER_CLEANUP_EXP_BACKOFF_MAX_RETRIES"], Count, Of(Search), "", "Attempts."),
-    set("target.search.backoff.exponential.max_elapsed_time", &["SEARCH_STORE_EXP_BACKOFF_MAX_ELAPSED_TIME"], Millis, Of(Search), "", "Bound of all attempts."),
-    set("target.search.backoff.constant.interval", &["SEARCH_STORE_BACKOFF_INTERVAL", "SEARCH_INDEXER_CLEANUP_BACKOFF_INTERVAL"], Millis, Of(Search), "", "Fixed wait."),
-    set("target.search.backoff.constant.max_retries", &["SEARCH_STORE_BACKOFF_MAX_RETRIES", "SEARCH_INDEXER_CLEANUP_BACKOFF_MAX_RETRIES"], Count, Of(Search), "", "Attempts."),
-    set("target.search.backoff.disable_retries", &["SEARCH_STORE_DISABLE_RETRIES", "SEARCH_INDEXER_DISABLE_RETRIES"], Bool, Of(Search), "", "No new attempts."),
-    set("target.search.hash_doc_ids", &["SEARCH_INDEXER_HASH_DOC_IDS"], Bool, Of(Search), "", "Hash document ids."),
-    set("target.search.tls.enabled", &["SEARCH_TLS_ENABLED"], Bool, Of(Search), "", "Use TLS."),
-    set("target.search.tls.ca_cert", &["SEARCH_TLS_CA_CERT_FILE"], Text, Of(Search), "", "Certificate authority."),
-    set("target.search.tls.client_cert", &["SEARCH_TLS_CLIENT_CERT_FILE"], Text, Of(Search), "", "Client certificate."),
-    set("target.search.tls.client_key", &["SEARCH_TLS_CLIENT_KEY_FILE"], Text, Of(Search), "", "Its key."),
-    set("target.search.tls.insecure_skip_verify", &["SEARCH_TLS_INSECURE_SKIP_VERIFY"], Bool, Of(Search), "", "Do not verify the server."),
+    set("target.search.engine", &[], Choice(&["opensearch", "elasticsearch"]), Used, "opensearch; what the variable or --target names", "Which of the two."),
+    set("target.search.url", &["OPENSEARCH_STORE_URL", "SEARCH_STORE_URL"], Url, Used, "", "Its address: `https://user:password@host:9200`."),
+    set("target.search.elasticsearch_url", &["ELASTICSEARCH_STORE_URL"], Url, Used, "", "Address of an Elasticsearch; only one of the two is given."),
+    set("target.search.api_key", &["SEARCH_API_KEY"], Url, Used, "", "An API key as the engine encodes it, instead of user and password."),
+    set("target.search.parallel_requests", &["SEARCH_INDEXER_PARALLEL_REQUESTS"], Count, Used, "4", "Requests at a time."),
+    set("target.search.batch.timeout", &["SEARCH_INDEXER_BATCH_TIMEOUT"], Millis, AT_ONCE, "", "Longest wait for a batch to fill."),
+    set("target.search.batch.size", &["SEARCH_INDEXER_BATCH_SIZE"], Count, Used, "1000", "Documents in a request, at most; fewer while the engine is busy."),
+    set("target.search.batch.max_bytes", &["SEARCH_INDEXER_BATCH_BYTES"], Size, Used, "5MB", "Bytes in a request, at most."),
+    set("target.search.batch.max_queue_bytes", &["SEARCH_INDEXER_MAX_QUEUE_BYTES", "SEARCH_INDEXER_BATCH_MAX_QUEUE_BYTES"], Size, OWN_QUEUE, "", "Memory for waiting batches."),
+    set("target.search.batch.ignore_send_errors", &["SEARCH_INDEXER_BATCH_IGNORE_SEND_ERRORS"], Bool, NO_LENIENCY, "false", "Go on after a failed write."),
+    set("target.search.batch.auto_tune.enabled", &["SEARCH_INDEXER_BATCH_AUTO_TUNE_ENABLE", "SEARCH_INDEXER_BATCH_AUTO_TUNE_ENABLED"], Bool, ADAPTS, "", "Look for the best batch size."),
+    set("target.search.batch.auto_tune.min_batch_bytes", &["SEARCH_INDEXER_BATCH_AUTO_TUNE_MIN_BYTES"], Size, ADAPTS, "", "Smallest batch tried."),
+    set("target.search.batch.auto_tune.max_batch_bytes", &["SEARCH_INDEXER_BATCH_AUTO_TUNE_MAX_BYTES"], Size, ADAPTS, "", "Largest batch tried."),
+    set("target.search.batch.auto_tune.convergence_threshold", &["SEARCH_INDEXER_BATCH_AUTO_TUNE_CONVERGENCE_THRESHOLD"], Ratio, ADAPTS, "", "When to stop looking."),
+    set("target.search.backoff.exponential.initial_interval", &["SEARCH_STORE_EXP_BACKOFF_INITIAL_INTERVAL", "SEARCH_INDEXER_CLEANUP_EXP_BACKOFF_INITIAL_INTERVAL"], Millis, Used, "200ms", "Wait before the first new attempt of a request that the engine was too busy for."),
+    set("target.search.backoff.exponential.max_interval", &["SEARCH_STORE_EXP_BACKOFF_MAX_INTERVAL", "SEARCH_INDEXER_CLEANUP_EXP_BACKOFF_MAX_INTERVAL"], Millis, Used, "10s", "Longest wait."),
+    set("target.search.backoff.exponential.max_retries", &["SEARCH_STORE_EXP_BACKOFF_MAX_RETRIES", "SEARCH_INDEXER_CLEANUP_EXP_BACKOFF_MAX_RETRIES"], Count, Used, "0 (no end)", "Attempts, before the stream is taken up again as after a lost connection."),
+    set("target.search.backoff.exponential.max_elapsed_time", &["SEARCH_STORE_EXP_BACKOFF_MAX_ELAPSED_TIME"], Millis, NoEffect("attempts are bounded by max_retries"), "", "Bound of all attempts."),
+    set("target.search.backoff.constant.interval", &["SEARCH_STORE_BACKOFF_INTERVAL", "SEARCH_INDEXER_CLEANUP_BACKOFF_INTERVAL"], Millis, Used, "", "A wait that does not grow, instead of the exponential one."),
+    set("target.search.backoff.constant.max_retries", &["SEARCH_STORE_BACKOFF_MAX_RETRIES", "SEARCH_INDEXER_CLEANUP_BACKOFF_MAX_RETRIES"], Count, Used, "", "Attempts with it."),
+    set("target.search.backoff.disable_retries", &["SEARCH_STORE_DISABLE_RETRIES", "SEARCH_INDEXER_DISABLE_RETRIES"], Bool, Used, "false", "No new attempts."),
+    set("target.search.hash_doc_ids", &["SEARCH_INDEXER_HASH_DOC_IDS"], Bool, Used, "false", "Document ids from a digest of the key. Keys that are too long for an id have it anyway."),
+    set("target.search.tls.enabled", &["SEARCH_TLS_ENABLED"], Bool, NoEffect("https in the URL decides"), "", "Use TLS."),
+    set("target.search.tls.ca_cert", &["SEARCH_TLS_CA_CERT_FILE"], Text, Used, "the system's", "File of the certificate authorities, PEM."),
+    set("target.search.tls.client_cert", &["SEARCH_TLS_CLIENT_CERT_FILE"], Text, Used, "", "File of our certificate, PEM."),
+    set("target.search.tls.client_key", &["SEARCH_TLS_CLIENT_KEY_FILE"], Text, Used, "", "File of its key, PEM."),
+    set("target.search.tls.insecure_skip_verify", &["SEARCH_TLS_INSECURE_SKIP_VERIFY"], Bool, Used, "false", "Do not verify the server: whoever is in between can read and change everything."),
 
     // ---- target: webhooks
     set("target.webhooks.subscriptions.store.url", &["WEBHOOK_SUBSCRIPTION_STORE_URL"], PostgresUrl, Of(Webhooks), "", "Where subscriptions are kept."),
@@ -239,7 +242,7 @@ pub static SETTINGS: &[Setting] = &[
     set("target.webhooks.notifier.backoff.disable_retries", &["WEBHOOK_NOTIFIER_DISABLE_RETRIES"], Bool, Of(Webhooks), "", "No new attempts."),
 
     // ---- modifiers
-    set("modifiers.injector.enabled", &["TRANSLATOR_ENABLED"], BoolOrUrl, Used, "true when a URL is given", "Add stable ids of tables and columns to events. A PostgreSQL target does not need them."),
+    set("modifiers.injector.enabled", &["TRANSLATOR_ENABLED"], BoolOrUrl, Used, "true when a URL is given, and with --source postgres --target kafka", "Add stable ids of tables and columns to events. A PostgreSQL target does not need them."),
     set("modifiers.injector.schemalog_url", &["INJECTOR_STORE_POSTGRES_URL", "TRANSLATOR_STORE_POSTGRES_URL"], PostgresUrl, Used, "", "Only says that ids are wanted (also source_url, url): they travel in the stream itself, and come from the source."),
     set("modifiers.filter.include_tables", &["FILTER_INCLUDE_TABLES"], List, Used, "", "Only these tables: `schema.table`, `table` (of public), with `*`."),
     set("modifiers.filter.exclude_tables", &["FILTER_EXCLUDE_TABLES"], List, Used, "", "All but these tables. Not together with include_tables."),

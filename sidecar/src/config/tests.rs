@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::plan::Mode;
-use super::plan::{DisableTriggers, KafkaSource, OnConflict, StartOffset, Target, Work};
+use super::plan::{
+    DisableTriggers, KafkaSource, OnConflict, SearchEngine, SearchLogin, StartOffset, Target, Work,
+};
 use super::*;
 
 const SOURCE: &str = "postgres://postgres:hunter2@localhost:5432?sslmode=disable";
@@ -178,7 +180,7 @@ fn what_this_build_does_not_have_is_said_in_a_line() {
         (
             "PGSTREAM_WEBHOOK_SUBSCRIPTION_STORE_URL",
             TARGET,
-            "this build does not have webhooks as a target: use postgres, kafka or stdout",
+            "this build does not have webhooks as a target: use postgres, kafka, opensearch, elasticsearch or stdout",
         ),
     ] {
         assert_eq!(problems(&from_env(&[source, (variable, value)])), [line], "{variable}");
@@ -197,7 +199,7 @@ fn a_topic_is_a_source_of_run_alone() {
     assert_eq!(session_timeout, Duration::from_secs(10));
     assert_eq!(dead_letters, None);
     assert_eq!((cluster.servers, topic.as_str()), (vec!["k:9092".to_owned()], "pgstream"));
-    assert_eq!((group.as_str(), start), ("pgstream-consumer-group", StartOffset::Latest));
+    assert_eq!((group.as_str(), start), ("pgstream-postgres-consumer-group", StartOffset::Latest));
     assert!(matches!(plan.target, Target::Postgres(_)));
     assert_eq!(problems(&settings), ["only `run` reads a topic: use postgres as source"]);
 }
@@ -428,4 +430,49 @@ fn files_that_are_none() {
     let missing =
         read(Some(Path::new("/nonexistent/x.env")), &Environment::new(), Chosen::default(), Vec::new());
     assert!(missing.problems()[0].starts_with("/nonexistent/x.env: cannot be read"));
+}
+
+#[test]
+fn a_search_engine_is_told_by_its_url() {
+    let source = ("PGSTREAM_POSTGRES_LISTENER_URL", SOURCE);
+    let plan = |variables: &[(&str, &str)]| {
+        let all: Vec<_> = std::iter::once(source).chain(variables.iter().copied()).collect();
+        match from_env(&all).plan() {
+            Ok(plan) => match plan.target {
+                Target::Search(target) => Ok(*target),
+                other => panic!("{other:?}"),
+            },
+            Err(problems) => Err(problems.0),
+        }
+    };
+    let target = plan(&[("PGSTREAM_OPENSEARCH_STORE_URL", "https://me:p%40ss@host:9200/")]).expect("a plan");
+    assert_eq!((target.engine, target.cluster.url.as_str()), (SearchEngine::OpenSearch, "https://host:9200"));
+    let Some(SearchLogin::Basic { user, password }) = &target.cluster.login else { panic!("no login") };
+    assert_eq!((user.as_str(), password.reveal()), ("me", "p@ss"));
+    assert!(target.cluster.tls.is_some() && !format!("{target:?}").contains("p@ss"));
+    let target =
+        plan(&[("PGSTREAM_ELASTICSEARCH_STORE_URL", "http://host:9200"), ("PGSTREAM_SEARCH_API_KEY", "k")]);
+    let target = target.expect("a plan");
+    assert!(matches!(target.cluster.login, Some(SearchLogin::ApiKey(_))));
+    assert_eq!(target.engine, SearchEngine::Elasticsearch);
+    for (variables, problem) in [
+        (
+            &[("PGSTREAM_OPENSEARCH_STORE_URL", "host:9200")][..],
+            "expected http://host:port or https://host:port",
+        ),
+        (
+            &[("PGSTREAM_OPENSEARCH_STORE_URL", "http://a:b@host"), ("PGSTREAM_SEARCH_API_KEY", "k")],
+            "not together with a user in the URL",
+        ),
+        (
+            &[
+                ("PGSTREAM_OPENSEARCH_STORE_URL", "http://host"),
+                ("PGSTREAM_ELASTICSEARCH_STORE_URL", "http://host"),
+            ],
+            "only one processor can be configured at a time",
+        ),
+    ] {
+        let problems = plan(variables).expect_err("a problem");
+        assert!(problems.len() == 1 && problems[0].contains(problem), "{problems:?}");
+    }
 }

@@ -14,8 +14,10 @@
 
 pub mod kafka;
 pub mod postgres;
+pub mod search;
 pub mod stdout;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -76,6 +78,8 @@ pub enum Sink {
     Postgres(Box<postgres::Postgres>),
     /// A topic of a Kafka cluster.
     Kafka(Box<kafka::Kafka>),
+    /// An OpenSearch or Elasticsearch.
+    Search(Box<search::Search>),
 }
 
 impl Sink {
@@ -87,13 +91,14 @@ impl Sink {
                 Self::Postgres(Box::new(postgres::Postgres::open(target, source).await?))
             }
             Target::Kafka(target) => Self::Kafka(Box::new(kafka::Kafka::open(target, source).await?)),
+            Target::Search(target) => Self::Search(Box::new(search::Search::open(target).await?)),
         })
     }
 
     /// The end of the last transaction that is durable here, if the destination remembers it; otherwise the slot's own position counts.
     pub fn progress(&self) -> Option<Lsn> {
         match self {
-            Self::Stdout(_) => None,
+            Self::Stdout(_) | Self::Search(_) => None,
             Self::Kafka(sink) => sink.progress(),
             Self::Postgres(sink) => sink.progress(),
         }
@@ -103,6 +108,8 @@ impl Sink {
     pub async fn seen(&mut self, source: &Identity) -> Result<Option<Seen>> {
         match self {
             Self::Stdout(_) | Self::Kafka(_) => Ok(None),
+            // What comes again changes nothing, and what a copy is older than has to come.
+            Self::Search(_) => Ok(Some(Seen::default())),
             Self::Postgres(sink) => sink.seen(source).await.map(Some),
         }
     }
@@ -110,7 +117,7 @@ impl Sink {
     /// Tables whose copy was begun and not completed, by their oid at the source.
     pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
         match self {
-            Self::Stdout(_) | Self::Kafka(_) => Ok(Vec::new()),
+            Self::Stdout(_) | Self::Kafka(_) | Self::Search(_) => Ok(Vec::new()),
             Self::Postgres(sink) => sink.begun(source).await,
         }
     }
@@ -119,7 +126,16 @@ impl Sink {
     pub fn rewritten(&mut self) -> Vec<u32> {
         match self {
             Self::Stdout(_) | Self::Kafka(_) => Vec::new(),
+            Self::Search(sink) => sink.rewritten(),
             Self::Postgres(sink) => sink.rewritten(),
+        }
+    }
+
+    /// Those tables, by their oid at the source, were copied whole by events that carried this position: what is older is gone at the source.
+    pub async fn copied(&mut self, tables: &HashSet<u32>, at: Lsn) -> Result<()> {
+        match self {
+            Self::Search(sink) => sink.copied(tables, at).await,
+            Self::Stdout(_) | Self::Kafka(_) | Self::Postgres(_) => Ok(()),
         }
     }
 
@@ -128,6 +144,7 @@ impl Sink {
         match self {
             Self::Stdout(sink) => sink.write(batch).await.map(|()| None),
             Self::Kafka(sink) => sink.send(batch).await,
+            Self::Search(sink) => sink.write(batch).await.map(|()| None),
             Self::Postgres(sink) => sink.write(batch).await.map(|()| None),
         }
     }
@@ -143,7 +160,7 @@ impl Sink {
     /// Remembers a position reached without writes (`at` is past every transaction written so far), or the position a new slot starts at.
     pub async fn advance(&mut self, at: Lsn) -> Result<()> {
         match self {
-            Self::Stdout(_) => Ok(()),
+            Self::Stdout(_) | Self::Search(_) => Ok(()),
             Self::Kafka(sink) => sink.advance(at).await,
             Self::Postgres(sink) => sink.advance(at).await,
         }
@@ -152,7 +169,7 @@ impl Sink {
     /// What was stored with the position, if the destination remembers it: see [`Batch::marks`].
     pub fn mark(&self) -> Option<&str> {
         match self {
-            Self::Stdout(_) | Self::Kafka(_) => None,
+            Self::Stdout(_) | Self::Kafka(_) | Self::Search(_) => None,
             Self::Postgres(sink) => sink.mark(),
         }
     }
@@ -160,7 +177,7 @@ impl Sink {
     /// Our stream has reached a barrier, and everything before it is durable here. A destination that takes events takes every copy.
     pub async fn reach(&mut self, barrier: &Barrier) -> Result<Passage> {
         match self {
-            Self::Stdout(_) | Self::Kafka(_) => Ok(Passage::Write),
+            Self::Stdout(_) | Self::Kafka(_) | Self::Search(_) => Ok(Passage::Write),
             Self::Postgres(sink) => sink.reach(barrier).await,
         }
     }
@@ -168,7 +185,7 @@ impl Sink {
     /// Moves sequences forward to the source's values, never back. Sequences the destination does not have are passed over.
     pub async fn sequences(&mut self, values: &SequenceValues) -> Result<()> {
         match self {
-            Self::Stdout(_) | Self::Kafka(_) => Ok(()),
+            Self::Stdout(_) | Self::Kafka(_) | Self::Search(_) => Ok(()),
             Self::Postgres(sink) => sink.sequences(values).await,
         }
     }
@@ -178,6 +195,7 @@ impl Sink {
         match self {
             Self::Stdout(sink) => sink.close().await,
             Self::Kafka(sink) => sink.close().await,
+            Self::Search(sink) => sink.close().await,
             Self::Postgres(sink) => sink.close().await,
         }
     }

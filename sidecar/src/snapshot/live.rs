@@ -61,6 +61,8 @@ pub struct Live {
     said: Option<(Instant, Duration)>,
     /// The stream is within a transaction.
     inside: bool,
+    /// Everything before it is durable at the sink.
+    reached: Lsn,
 }
 
 enum State {
@@ -132,6 +134,7 @@ impl Live {
             looked: Instant::now(),
             said: None,
             inside: false,
+            reached: Lsn::ZERO,
         }
     }
 
@@ -199,6 +202,7 @@ impl Live {
     /// Goes on with what is at work. `reached`: everything before it is durable at the sink.
     pub async fn turn(&mut self, sink: &mut Sink, reached: Lsn) -> Result<()> {
         self.looked = Instant::now();
+        self.reached = self.reached.max(reached);
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Idle if !self.left.is_empty() => {
                 self.woken = true;
@@ -354,7 +358,7 @@ impl Live {
             found.keep(&meant);
             let missing = match &target {
                 Target::Postgres(target) => Copy::missing(target, &found).await?,
-                Target::Stdout | Target::Kafka(_) => meant,
+                Target::Stdout | Target::Kafka(_) | Target::Search(_) => meant,
             };
             export.settle().await?;
             Ok(Prepared { export, found, missing })
@@ -373,13 +377,17 @@ impl Live {
     async fn begin(&mut self, sink: &mut Sink, work: Work, prepared: Prepared) -> Result<()> {
         let view = prepared.export.view.clone();
         work.progress.expect(prepared.found.tables.iter());
-        let Prepared { export, found, .. } = prepared;
+        let Prepared { mut export, found, .. } = prepared;
+        if let Target::Search(_) = &self.plan.target {
+            // What is written so far is shown, and all that comes is later.
+            export.at = self.seen.current().map_or(self.reached, |current| current.commit_lsn);
+        }
         let task = match &self.plan.target {
             Target::Postgres(target) => {
                 let copy = replace(Arc::clone(&self.plan), target.clone(), &work, export, found);
                 background(copy)
             }
-            Target::Stdout | Target::Kafka(_) => {
+            Target::Stdout | Target::Kafka(_) | Target::Search(_) => {
                 let outcome =
                     super::rows_as_events(&self.plan, &work.snapshot, export, found, sink, &work.progress)
                         .await;
@@ -423,7 +431,7 @@ impl Live {
         };
         for oid in &outcome.done {
             self.begun.remove(oid);
-            if work.filter.is_none() {
+            if work.filter.is_none() && !matches!(self.plan.target, Target::Search(_)) {
                 self.seen.table(*oid, view.clone());
             }
         }

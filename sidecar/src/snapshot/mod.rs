@@ -155,14 +155,25 @@ async fn events(
     progress: Arc<Progress>,
 ) -> Result<Outcome> {
     let source = |error: Error| error.context("source");
-    let export = Export::take(&plan.source.url, slot, None).await.map_err(source)?;
+    // The stream that follows brings everything from the slot's position on, and nothing of it is passed over.
+    let before = match &plan.target {
+        Target::Search(_) => Some(slot::reached(&plan.source, slot.is_some()).await.map_err(source)?),
+        Target::Stdout | Target::Postgres(_) | Target::Kafka(_) => None,
+    };
+    let after = slot.max(before.map(|(_, xid)| xid));
+    let mut export = Export::take(&plan.source.url, after, None).await.map_err(source)?;
+    if let Some((at, _)) = before {
+        export.at = at;
+    }
     let patterns = Patterns::new(snapshot)?;
     let found = tables::find(&export.client, &patterns).await.map_err(source)?;
     let identity = slot::without_slot(&export.client).await.map_err(source)?;
     let mut sink = Sink::open(&plan.target, &identity).await.map_err(|error| error.context("target"))?;
     export.settle().await.map_err(source)?;
     let mut seen = Seen::default();
-    seen.schema(patterns, export.view.clone());
+    if before.is_none() {
+        seen.schema(patterns, export.view.clone());
+    }
     let outcome = rows_as_events(plan, snapshot, export, found, &mut sink, &progress).await?;
     sink.close().await?;
     Ok(Outcome { seen, ..outcome })
@@ -185,6 +196,7 @@ async fn rows_as_events(
         false => None,
     };
     let (runs_in, runs_out) = bounded(CHANNEL_BYTES);
+    let (at, whole) = (export.at, snapshot.parts != Parts::Schema);
     if snapshot.parts != Parts::Data {
         schema_events(&export, &found, &runs_in).await.map_err(source)?;
     }
@@ -197,7 +209,11 @@ async fn rows_as_events(
         }
         sink.write(gathered.batch).await.map_err(|error| error.context("target"))?;
     }
-    joined(readers.await)?
+    let outcome = joined(readers.await)??;
+    if whole {
+        sink.copied(&outcome.done, at).await.map_err(|error| error.context("target"))?;
+    }
+    Ok(outcome)
 }
 
 /// The newest document of each schema, as the stream would bring it; nothing where pgstream is not installed.
@@ -207,7 +223,7 @@ async fn schema_events(export: &Export, found: &Found, out: &Sender<Run>) -> Res
         return Ok(());
     }
     let bytes = documents.iter().map(|(_, row)| row.size()).sum();
-    let events = rows::transaction(documents, export.view.end);
+    let events = rows::transaction(documents, export.at);
     out.send(Run { events, ..Run::default() }, bytes).await.map_err(|_| Error::stopped())
 }
 

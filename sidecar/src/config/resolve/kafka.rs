@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::plan::{
     ExactlyOnce, KafkaCluster, KafkaFormat, KafkaLogin, KafkaSource, KafkaTarget, KafkaTls, PartitionKey,
-    StartOffset, Topic,
+    StartOffset, Target, Topic,
 };
 use crate::config::Settings;
 
@@ -20,18 +20,22 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// What brokers allow at most, if nobody has changed it.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// The group where none is named.
-const GROUP: &str = "pgstream-consumer-group";
-
 impl Settings {
-    /// The topic to read, and our group.
-    pub(super) fn kafka_source(&self, problems: &mut Vec<String>) -> Option<KafkaSource> {
+    /// The topic to read, and our group: where none is named, one for each kind of target, so that two of them do not share the messages.
+    pub(super) fn kafka_source(
+        &self,
+        target: Option<&Target>,
+        problems: &mut Vec<String>,
+    ) -> Option<KafkaSource> {
         let group = |rest: &str| self.text(&format!("source.kafka.consumer_group.{rest}"));
         Some(KafkaSource {
             cluster: self.kafka_cluster("source", problems)?,
             topic: self.kafka_topic("source"),
             dead_letters: self.text("source.kafka.topic.dead_letters").map(str::to_owned),
-            group: group("id").unwrap_or(GROUP).to_owned(),
+            group: group("id").map_or_else(
+                || format!("pgstream-{}-consumer-group", target.map_or("stdout", Target::name)),
+                str::to_owned,
+            ),
             session_timeout: self
                 .duration("source.kafka.consumer_group.session_timeout")
                 .unwrap_or(SESSION_TIMEOUT),
@@ -102,26 +106,7 @@ impl Settings {
             problems.push(format!("--{side} kafka: no brokers: give --{side}-url, {side}.kafka.servers or PGSTREAM_KAFKA_SERVERS"));
             return None;
         }
-        let client = match (text("tls.client_cert"), text("tls.client_key")) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            (Some(_), None) => {
-                problems.push(format!(
-                    "{}: its key is missing: give {}",
-                    self.origin(&key("tls.client_cert")),
-                    key("tls.client_key")
-                ));
-                None
-            }
-            (None, Some(_)) => {
-                problems.push(format!(
-                    "{}: its certificate is missing: give {}",
-                    self.origin(&key("tls.client_key")),
-                    key("tls.client_cert")
-                ));
-                None
-            }
-        };
+        let client = self.pair(&key("tls.client_cert"), &key("tls.client_key"), problems);
         let tls = KafkaTls { ca_cert: text("tls.ca_cert"), client };
         self.readable(&[&key("tls.ca_cert"), &key("tls.client_cert"), &key("tls.client_key")], problems);
         let given = tls.ca_cert.is_some() || tls.client.is_some();
@@ -166,8 +151,22 @@ impl Settings {
         None
     }
 
+    /// Our certificate and its key: both or none.
+    pub(super) fn pair(&self, cert: &str, key: &str, problems: &mut Vec<String>) -> Option<(String, String)> {
+        let lacks = |there: &str, what: &str, missing: &str| {
+            format!("{}: its {what} is missing: give {missing}", self.origin(there))
+        };
+        match (self.text(cert), self.text(key)) {
+            (Some(certificate), Some(key)) => return Some((certificate.to_owned(), key.to_owned())),
+            (None, None) => {}
+            (Some(_), None) => problems.push(lacks(cert, "key", key)),
+            (None, Some(_)) => problems.push(lacks(key, "certificate", cert)),
+        }
+        None
+    }
+
     /// Whether these files, where they are given, can be opened.
-    fn readable(&self, keys: &[&str], problems: &mut Vec<String>) {
+    pub(super) fn readable(&self, keys: &[&str], problems: &mut Vec<String>) {
         for key in keys {
             if let Some(Err(error)) = self.text(key).map(std::fs::File::open) {
                 problems.push(format!("{}: cannot be read: {error}", self.origin(key)));

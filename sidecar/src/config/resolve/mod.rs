@@ -2,6 +2,7 @@
 
 mod kafka;
 mod kafka_message;
+mod search;
 mod snapshot;
 
 use std::time::Duration;
@@ -148,8 +149,8 @@ impl Settings {
         if self.unread {
             return Err(Problems(problems));
         }
-        let source = self.kafka_source(&mut problems);
         let target = self.plan_target(&mut problems);
+        let source = self.kafka_source(target.as_ref(), &mut problems);
         if let Some(Target::Kafka(_)) = target {
             problems.push("from a topic into a topic: give another target".into());
         }
@@ -312,7 +313,9 @@ impl Settings {
             },
             "kafka" => return self.kafka_target(problems).map(|target| Target::Kafka(Box::new(target))),
             "webhooks" => problems.push(lacks(Feature::Webhooks)),
-            _ => problems.push(lacks(Feature::Search)),
+            engine => {
+                return self.search_target(engine, problems).map(|target| Target::Search(Box::new(target)))
+            }
         }
         None
     }
@@ -396,10 +399,12 @@ impl Settings {
         self.url("target.postgres.url")
     }
 
-    /// Whether events get ids: as `enabled` says, else by a URL being given.
+    /// Whether events get ids: as `enabled` says, else by a URL being given, or both sides by flags and the
+    /// target a topic: what reads it may need them.
     fn injector(&self) -> bool {
         self.flag("modifiers.injector.enabled").unwrap_or(
-            self.value("modifiers.injector.enabled").is_some()
+            (self.chosen.source, self.chosen.target) == (Some("postgres"), Some("kafka"))
+                || self.value("modifiers.injector.enabled").is_some()
                 || self.value("modifiers.injector.schemalog_url").is_some(),
         )
     }
@@ -428,5 +433,8 @@ fn too_many(what: &str, found: &[&str]) -> String {
 }
 
 fn lacks(feature: Feature) -> String {
-    format!("this build does not have {} as a target: use postgres, kafka or stdout", feature.name())
+    format!(
+        "this build does not have {} as a target: use postgres, kafka, opensearch, elasticsearch or stdout",
+        feature.name()
+    )
 }

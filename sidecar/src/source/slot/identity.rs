@@ -79,6 +79,33 @@ pub async fn find(client: &Client, source: &Source, system: &str) -> Result<Iden
     Ok(Identity { system: system.to_owned(), database, slot: slot.name.clone(), confirmed })
 }
 
+/// Where a stream would begin (the slot's position, or where the log is now) and the transaction id that is next: what commits before that position
+/// is visible once all older transactions have ended.
+///
+/// # Errors
+/// As [`find`].
+pub async fn reached(source: &Source, has_slot: bool) -> Result<(Lsn, u64)> {
+    let client = sql::connect(&source.url).await?;
+    let at = if has_slot {
+        let here = without_slot(&client).await?;
+        find(&client, source, &here.system).await?.confirmed
+    } else {
+        let row = client.query_one("select pg_catalog.pg_current_wal_insert_lsn()::text", &[]).await;
+        let at: String = row.map_err(sql::of)?.get(0);
+        at.parse().map_err(|error| Error::fatal(format!("{error}")))?
+    };
+    Ok((at, current_xid(&client).await?))
+}
+
+async fn current_xid(client: &Client) -> Result<u64> {
+    let now = "select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text";
+    number(client.query_one(now, &[]).await.map_err(sql::of)?.get(0))
+}
+
+fn number(text: String) -> Result<u64> {
+    text.parse().map_err(|_| Error::fatal(format!("`{text}` is not a transaction id")))
+}
+
 /// The transaction id that was next when the slot was made: older transactions may have ended before its start. Where `init` noted none, or
 /// this login may not read the note, the next one now.
 pub async fn next_xid(client: &Client, slot: &str) -> Result<u64> {
@@ -88,15 +115,10 @@ pub async fn next_xid(client: &Client, slot: &str) -> Result<u64> {
         Ok(row) => row,
         Err(_) => None,
     };
-    let row = match noted {
-        Some(row) => row,
-        None => {
-            let now = "select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text";
-            client.query_one(now, &[]).await.map_err(sql::of)?
-        }
-    };
-    let text: String = row.get(0);
-    text.parse().map_err(|_| Error::fatal(format!("`{text}` is not a transaction id")))
+    match noted {
+        Some(row) => number(row.get(0)),
+        None => current_xid(client).await,
+    }
 }
 
 /// `pgstream_<database>_slot`, with what a slot name cannot have replaced by `_`, cut to the 63 characters a name can have: as

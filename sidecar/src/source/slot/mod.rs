@@ -16,6 +16,6 @@ mod reader;
 mod records;
 
 pub use cork::cork;
-pub use identity::{default_slot, find, next_xid, without_slot, Identity};
+pub use identity::{default_slot, find, next_xid, reached, without_slot, Identity};
 pub use reader::{open, Frame, Slot};
 pub use records::Records;

@@ -29,6 +29,8 @@ pub struct Export {
     pub id: String,
     /// What it sees.
     pub view: View,
+    /// The position that events of the copy carry: it shows everything that commits before it.
+    pub at: Lsn,
 }
 
 /// Settings of every session that reads for a copy: nothing cuts it short, and rows that a policy hides are an error.
@@ -99,7 +101,7 @@ impl Export {
             let view = View::new(row.get(1), end)?;
             let after = after.max(sees.map(|xid| view.whole(xid) + 1));
             let Some(after) = after.filter(|after| view.waits_for_older_than(*after)) else {
-                let export = Self { client, id: row.get(0), view };
+                let export = Self { client, id: row.get(0), view, at: end };
                 if !export.is_flushed().await? {
                     // A commit that does not wait for the disk makes the server write the log up to it, within moments.
                     let nudge = sql::connect(url).await?;

@@ -38,7 +38,7 @@ pub struct Reader {
 impl Reader {
     /// Reads under that snapshot; runs of events go `out`.
     pub fn new(source: &ConnInfo, export: &Export, out: Sender<Run>, progress: Arc<Progress>) -> Self {
-        let (snapshot, end) = (export.handed(), export.view.end);
+        let (snapshot, end) = (export.handed(), export.at);
         Self { source: source.clone(), snapshot, end, out, progress, session: None }
     }
 

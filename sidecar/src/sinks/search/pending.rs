@@ -1,0 +1,126 @@
+//! What is to be done to documents, each once: of several changes of a row only what they come to is sent.
+//!
+//! ```text
+//! put(a, 1)  put(b, 1)  remove(a, 2)  put(a, 2)  ──>  put(b, 1)  put(a, 2)
+//! ```
+//!
+//! A put may lack fields: large values that did not change are not in the stream. They are taken from the document as it is by then, which is one in
+//! here, or one that the engine has.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+/// Something to be done to a document.
+#[derive(Debug, Clone)]
+pub(super) struct Op {
+    pub(super) index: Arc<str>,
+    pub(super) id: String,
+    /// Does nothing to a document with a higher one.
+    pub(super) version: u64,
+    pub(super) what: What,
+}
+
+/// What is to be done to it.
+#[derive(Debug, Clone)]
+pub(super) enum What {
+    /// It becomes this.
+    Put {
+        /// A JSON object without its closing brace.
+        source: Vec<u8>,
+        /// Fields that are as they were.
+        missing: Vec<Box<str>>,
+        /// In this document.
+        from: String,
+    },
+    /// It goes.
+    Remove,
+}
+
+/// Operations on documents, at most one of each.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    ops: Vec<Op>,
+    by_id: HashMap<(Arc<str>, String), usize>,
+    bytes: usize,
+}
+
+/// Fields of a document, by name.
+type Fields<'a> = HashMap<String, &'a RawValue>;
+
+impl Op {
+    /// About how many bytes it is.
+    pub(super) fn size(&self) -> usize {
+        const FRAME: usize = 100;
+        let source = match &self.what {
+            What::Put { source, .. } => source.len(),
+            What::Remove => 0,
+        };
+        FRAME + self.index.len() + self.id.len() + source
+    }
+
+    /// Where what it lacks is to be found, besides here.
+    pub(super) fn lacks(&self) -> Option<&str> {
+        match &self.what {
+            What::Put { missing, from, .. } if !missing.is_empty() => Some(from),
+            What::Put { .. } | What::Remove => None,
+        }
+    }
+
+    /// Takes what it lacks from a document.
+    pub(super) fn complete(&mut self, document: &str) {
+        let What::Put { source, missing, .. } = &mut self.what else { return };
+        let Ok(fields) = serde_json::from_str::<Fields<'_>>(document) else { return };
+        missing.retain(|name| match fields.get(&**name) {
+            Some(value) => {
+                source.push(b',');
+                crate::event::json::write_string(name, source);
+                source.push(b':');
+                source.extend_from_slice(value.get().as_bytes());
+                false
+            }
+            None => true,
+        });
+    }
+}
+
+impl Pending {
+    /// Adds an operation behind the others.
+    pub(super) fn push(&mut self, mut op: Op) {
+        if let Some(from) = op.lacks() {
+            let key = (Arc::clone(&op.index), from.to_owned());
+            if let Some(Op { what: What::Put { source, from, .. }, .. }) =
+                self.by_id.get(&key).and_then(|at| self.ops.get(*at))
+            {
+                let (document, origin) = ([source.as_slice(), b"}"].concat(), from.clone());
+                op.complete(&String::from_utf8_lossy(&document));
+                if let What::Put { from, .. } = &mut op.what {
+                    *from = origin;
+                }
+            }
+        }
+        self.bytes += op.size();
+        match self.by_id.get(&(Arc::clone(&op.index), op.id.clone())).and_then(|at| self.ops.get_mut(*at)) {
+            Some(there) => {
+                self.bytes = self.bytes.saturating_sub(there.size());
+                *there = op;
+            }
+            None => {
+                self.by_id.insert((Arc::clone(&op.index), op.id.clone()), self.ops.len());
+                self.ops.push(op);
+            }
+        }
+    }
+
+    /// Takes all.
+    pub(super) fn take(&mut self) -> Vec<Op> {
+        self.by_id.clear();
+        self.bytes = 0;
+        std::mem::take(&mut self.ops)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+}

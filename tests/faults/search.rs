@@ -1,0 +1,148 @@
+//! Search engines that are away, full, busy or mistrustful: nothing is lost, and what cannot pass is said.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pgstream_tests::{sample, wait_until, Database, Engine, Node, Sidecar, LONG, SOON};
+use serde_json::json;
+
+use crate::flows::search::{indexer, ToIndex};
+use crate::flows::{init, slot};
+
+const TABLE: &str = "create table t (id int primary key, v int)";
+
+/// Waits until the index has a table's rows, and nothing else.
+#[track_caller]
+fn assert_follows(source: &Database, node: &Node, index: &str) {
+    source.wait_confirmed(&slot(source));
+    let id = source.value("select id from pgstream.table_ids where oid = 't'::regclass::oid");
+    let rows = source.rows("select id::text, v::text from t order by id::text collate \"C\"");
+    let rows: Vec<(String, String)> = rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    let documents: Vec<(String, String)> = node
+        .documents(index)
+        .into_iter()
+        .map(|(key, document)| {
+            (key[id.len() + 1..].to_owned(), document.source[format!("{id}-2")].to_string())
+        })
+        .collect();
+    assert_eq!(documents, rows);
+}
+
+#[test]
+fn a_node_that_is_killed_and_a_sidecar_that_is() {
+    let node = Node::start(Engine::OpenSearch, &[]);
+    let source = Database::on_source();
+    source.execute(TABLE);
+    init(&source);
+    let mut sidecar = indexer(&source, &node).start();
+    sidecar.wait_for_line("streaming", SOON);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut session = source.session();
+            let mut round = 0;
+            while !stop.load(Ordering::Relaxed) {
+                round += 1;
+                session.execute(&format!(
+                    "insert into t select g, {round} from generate_series({round} % 50, {round} % 50 + 20) g on conflict (id) do update set v = excluded.v; \
+                     delete from t where id % 7 = {round} % 7; update t set id = id + 1000 where id = {round} % 70 and not exists (select from t where id = {round} % 70 + 1000)"
+                ));
+                if round % 40 == 0 {
+                    session.execute("begin; truncate t; insert into t values (1, 1); commit");
+                }
+                // No backlog that takes longer than the test.
+                session.execute("select pg_sleep(0.02)");
+            }
+        });
+        for round in 0..sample(4, 40) {
+            let id = source.value("select count(*) from t");
+            wait_until("another transaction", LONG, || {
+                (source.value("select count(*) from t") != id).then_some(())
+            });
+            if round % 2 == 0 {
+                sidecar.kill();
+                sidecar = indexer(&source, &node).start();
+                sidecar.wait_for_line("streaming", LONG);
+            } else {
+                node.kill();
+                node.start_again();
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_follows(&source, &node, "public");
+}
+
+#[test]
+fn an_index_that_is_read_only_for_a_while() {
+    let index = ToIndex::start(Engine::OpenSearch, TABLE);
+    index.run("insert into t values (1, 1)");
+    let block = |on: bool| {
+        let settings = json!({ "index.blocks.write": on });
+        let (status, answer) =
+            index.node.request("PUT", &format!("{}/_settings", index.schema), Some(&settings));
+        assert_eq!(status, 200, "{answer}");
+    };
+    block(true);
+    index.source.execute("insert into t values (2, 2)");
+    index.sidecar.wait_for_line("blocked", SOON);
+    block(false);
+    index.settle();
+    assert_follows(&index.source, index.node, &index.schema);
+}
+
+#[test]
+fn an_engine_that_is_away_at_the_start() {
+    let source = Database::on_source();
+    init(&source);
+    let run = ["run", "--source", "postgres", "--source-url", &source.url(), "--target", "opensearch"];
+    let said = Sidecar::new(run.into_iter().chain(["--target-url", "http://127.0.0.1:9"])).finish();
+    assert_eq!(said.code, Some(1));
+    assert!(said.stderr.contains("ERROR  target: http://127.0.0.1:9: "), "{}", said.stderr);
+}
+
+#[test]
+fn logins_that_are_right_and_wrong() {
+    let node = Node::start(Engine::Elasticsearch, &["xpack.security.enabled: true"]);
+    let source = Database::on_source();
+    source.execute(TABLE);
+    init(&source);
+    let run = |login: &str| {
+        let url = format!("http://{login}127.0.0.1:{}", node.port);
+        Sidecar::new([
+            "run",
+            "--source",
+            "postgres",
+            "--source-url",
+            &source.url(),
+            "--target",
+            "elasticsearch",
+            "--target-url",
+            &url,
+        ])
+    };
+    for login in ["", "elastic:wrong@"] {
+        let said = run(login).finish();
+        assert_eq!(said.code, Some(1));
+        assert!(
+            said.stderr.contains("the login is refused") && !said.stderr.contains("wrong@"),
+            "{}",
+            said.stderr
+        );
+    }
+    let sidecar = run(&format!("{}@", Node::LOGIN)).start();
+    sidecar.wait_for_line("streaming", SOON);
+    source.execute("insert into t values (1, 1), (2, 2)");
+    assert_follows(&source, &node, "public");
+}
+
+#[test]
+fn an_index_that_is_gone_is_made_again() {
+    let index = ToIndex::start(Engine::OpenSearch, TABLE);
+    index.run("insert into t values (1, 1), (2, 2)");
+    assert_eq!(index.node.request("DELETE", &format!("{}-1", index.schema), None).0, 200);
+    index.run("insert into t values (3, 3)");
+    assert_eq!(index.documents("t").len(), 1);
+    index.source.execute(&format!("select pgstream.request_snapshot('{{{}.t}}')", index.schema));
+    wait_until("the copy", LONG, || (index.documents("t").len() == 3).then_some(()));
+    assert_follows(&index.source, index.node, &index.schema);
+}
