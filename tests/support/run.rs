@@ -162,11 +162,23 @@ impl Process {
 
     /// A line of its `/proc` status in bytes: `VmRSS` is the memory it holds now, `VmHWM` the most it ever held.
     pub fn memory(&self, line: &str) -> u64 {
+        let value = self.status(line);
+        let kib = value.strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok());
+        kib.unwrap_or_else(|| panic!("{line} of a process is {value}")) * 1024
+    }
+
+    /// Whether it has a handler of its own for `signal`; until it has, the signal simply ends it.
+    pub fn catches(&self, signal: Signal) -> bool {
+        let caught = u64::from_str_radix(&self.status("SigCgt"), 16).expect("a mask of signals");
+        caught >> (signal.as_raw() - 1) & 1 == 1
+    }
+
+    /// A line of its `/proc` status.
+    fn status(&self, line: &str) -> String {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.id())).expect("read a process's status");
-        let kib = status.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':'));
-        let kib = kib.and_then(|l| l.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kib.unwrap_or_else(|| panic!("no {line} in a process's status")) * 1024
+        let value = status.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':'));
+        value.unwrap_or_else(|| panic!("no {line} in a process's status")).trim().to_owned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Child> {

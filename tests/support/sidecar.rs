@@ -101,10 +101,14 @@ impl Sidecar {
         self.process().wait(&format!("pgstream, which said:\n{}", self.stderr()), deadline)
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Asks it to stop, as soon as it can be asked, and waits until it has.
     #[track_caller]
     pub fn stop(&self) -> ExitStatus {
-        self.process().signal(Signal::TERM);
+        let process = self.process();
+        wait_until("a sidecar that can be asked to stop", SOON, || {
+            (process.exit_status().is_some() || process.catches(Signal::TERM)).then_some(())
+        });
+        process.signal(Signal::TERM);
         self.wait(SOON)
     }
 
