@@ -121,17 +121,16 @@ impl Delivery {
                 None => std::future::pending().await,
             }
         };
-        let due = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
+        let step = async {
+            tokio::select! {
+                biased;
+                landed = landed => Step::Landed(landed),
+                gathered = self.batches.next(), if takes_more => Step::Batch(gathered),
             }
         };
-        tokio::select! {
-            biased;
-            landed = landed => Step::Landed(landed),
-            gathered = self.batches.next(), if takes_more => Step::Batch(gathered),
-            () = due => Step::Due,
+        match due {
+            Some(due) => tokio::time::timeout_at(due, step).await.unwrap_or(Step::Due),
+            None => step.await,
         }
     }
 

@@ -16,6 +16,7 @@ pub mod error;
 pub mod event;
 pub mod install;
 pub mod kafka;
+pub mod percent;
 pub mod pipeline;
 pub mod postgres;
 pub mod retry;

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pgstream_tests::{sample, wait_until, Database, Engine, Node, Sidecar, LONG, SOON};
+use pgstream_tests::{sample, wait_until, Database, Engine, Node, LONG, SOON};
 use serde_json::json;
 
-use crate::flows::search::{indexer, ToIndex};
-use crate::flows::{init, slot};
+use crate::flows::search::{indexer, indexer_at, ToIndex};
+use crate::flows::{init, slot, table_id};
 
 const TABLE: &str = "create table t (id int primary key, v int)";
 
@@ -14,7 +14,7 @@ const TABLE: &str = "create table t (id int primary key, v int)";
 #[track_caller]
 fn assert_follows(source: &Database, node: &Node, index: &str) {
     source.wait_confirmed(&slot(source));
-    let id = source.value("select id from pgstream.table_ids where oid = 't'::regclass::oid");
+    let id = table_id(source, "t");
     let rows = source.rows("select id::text, v::text from t order by id::text collate \"C\"");
     let rows: Vec<(String, String)> = rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
     let documents: Vec<(String, String)> = node
@@ -94,8 +94,7 @@ fn an_index_that_is_read_only_for_a_while() {
 fn an_engine_that_is_away_at_the_start() {
     let source = Database::on_source();
     init(&source);
-    let run = ["run", "--source", "postgres", "--source-url", &source.url(), "--target", "opensearch"];
-    let said = Sidecar::new(run.into_iter().chain(["--target-url", "http://127.0.0.1:9"])).finish();
+    let said = indexer_at(&source, Engine::OpenSearch, "http://127.0.0.1:9").finish();
     assert_eq!(said.code, Some(1));
     assert!(said.stderr.contains("ERROR  target: http://127.0.0.1:9: "), "{}", said.stderr);
 }
@@ -106,20 +105,8 @@ fn logins_that_are_right_and_wrong() {
     let source = Database::on_source();
     source.execute(TABLE);
     init(&source);
-    let run = |login: &str| {
-        let url = format!("http://{login}127.0.0.1:{}", node.port);
-        Sidecar::new([
-            "run",
-            "--source",
-            "postgres",
-            "--source-url",
-            &source.url(),
-            "--target",
-            "elasticsearch",
-            "--target-url",
-            &url,
-        ])
-    };
+    let run =
+        |login: &str| indexer_at(&source, node.engine, &format!("http://{login}127.0.0.1:{}", node.port));
     for login in ["", "elastic:wrong@"] {
         let said = run(login).finish();
         assert_eq!(said.code, Some(1));

@@ -30,6 +30,11 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 /// A database with the extension, a table, a publication for all and slots.
 fn published(slots: &[&str]) -> Database {
     let source = Database::on_source();
+    publish(&source, slots);
+    source
+}
+
+fn publish(source: &Database, slots: &[&str]) {
     source.execute("create extension pgstream; create table t (id int primary key, v text)");
     source.execute("create publication everything for all tables");
     for slot in slots {
@@ -38,7 +43,6 @@ fn published(slots: &[&str]) -> Database {
             source.name
         ));
     }
-    source
 }
 
 /// A stream from one of these slots that is corked, or not.
@@ -146,9 +150,7 @@ fn a_commit_does_not_wait_for_a_record_that_is_being_written() {
     let conf = conf.map(str::to_owned).to_vec();
     let server = Server::start("half", &Options { conf, ..Options::default() });
     let source = server.database();
-    source.execute("create extension pgstream; create table t (id int primary key)");
-    source.execute("create publication everything for all tables");
-    source.execute(&format!("select pg_create_logical_replication_slot('{}_slot', 'pgoutput')", source.name));
+    publish(&source, &["slot"]);
     let mut walsender = stream(&source, "slot", true);
     let mut session = source.session();
     let sender: i32 = session.value("select active_pid from pg_replication_slots").parse().expect("a pid");
@@ -195,9 +197,7 @@ fn who_is_asked_for_a_sign_of_life_hears_it() {
     let conf = vec!["wal_sender_timeout = '6s'".to_owned()];
     let server = Server::start("impatient", &Options { conf, ..Options::default() });
     let source = server.database();
-    source.execute("create extension pgstream; create table t (id int primary key, v text)");
-    source.execute("create publication everything for all tables");
-    source.execute(&format!("select pg_create_logical_replication_slot('{}_slot', 'pgoutput')", source.name));
+    publish(&source, &["slot"]);
     let mut walsender = stream(&source, "slot", true);
     for id in 0..3 {
         source.execute(&format!("insert into t values ({id}, 'x')"));

@@ -3,7 +3,7 @@
 use pgstream_tests::{wait_until, Database, Sidecar, LONG, SOON};
 use serde_json::{json, Value as Json};
 
-use super::init;
+use super::{init, table_id};
 
 /// The sidecar with the injector on, streaming.
 fn stream(source: &Database) -> Sidecar {
@@ -28,11 +28,6 @@ fn arrived(source: &Database, sidecar: &Sidecar) -> Vec<Json> {
     source.value(&format!("select pg_logical_emit_message(true, 'test', '{mark}')"));
     sidecar.wait_for_line(&mark, SOON);
     rows(sidecar)
-}
-
-/// Stable id of a table.
-fn table(source: &Database, name: &str) -> String {
-    source.value(&format!("select id from pgstream.table_ids where oid = '{name}'::regclass"))
 }
 
 /// Id of the newest version of a schema.
@@ -63,7 +58,7 @@ fn an_event_with_ids_has_the_known_form() {
     source.execute("insert into test (name) values ('alice')");
     source.execute("update test set name = 'a'; delete from test; truncate test");
     let seen = arrived(&source, &sidecar);
-    let (id, schema) = (table(&source, "test"), version(&source, "public"));
+    let (id, schema) = (table_id(&source, "test"), version(&source, "public"));
 
     let stdout = sidecar.stdout();
     let lines: Vec<&str> = stdout.lines().filter(|line| line.contains(r#""table":"test""#)).collect();
@@ -122,7 +117,7 @@ fn ids_stay_the_same_whatever_a_table_is_called() {
     // A table of the same name is another one.
     source.execute("create table t (id int primary key); insert into t values (1)");
     let seen = arrived(&source, &sidecar);
-    let (id, other) = (table(&source, "s.u"), table(&source, "t"));
+    let (id, other) = (table_id(&source, "s.u"), table_id(&source, "t"));
     assert_ne!(id, other);
     let of = |event: &Json| (event["metadata"]["table_pgstream_id"].clone(), columns(&event["columns"]));
     let name = |n: u32| format!("{id}-{n}");
@@ -158,7 +153,7 @@ fn what_identifies_a_row() {
     source.execute("alter table d add primary key (v); insert into d values (2)");
     source.execute("alter table a replica identity full; update a set y = 5; delete from a");
     let seen = arrived(&source, &sidecar);
-    let ids: Vec<String> = ["a", "b", "c", "d"].map(|name| table(&source, name)).into();
+    let ids: Vec<String> = ["a", "b", "c", "d"].map(|name| table_id(&source, name)).into();
     let keys: Vec<&Json> = seen.iter().map(|event| &event["metadata"]["id_col_pgstream_id"]).collect();
     let a = numbered(&ids[0], &[3, 1]);
     let expected =
@@ -181,7 +176,7 @@ fn a_restart_knows_the_ids_of_its_position() {
         "create table t (id int primary key, a text, b text); create table gone (id int primary key)",
     );
     init(&source);
-    let (id, gone) = (table(&source, "t"), table(&source, "gone"));
+    let (id, gone) = (table_id(&source, "t"), table_id(&source, "gone"));
     let mut sidecar = stream(&source);
     source.execute("alter table t add c int; insert into t values (1, 'a', 'b', 1)");
     let first = version(&source, "public");
@@ -205,7 +200,7 @@ fn a_restart_knows_the_ids_of_its_position() {
         sidecar.start_again();
         if !kill {
             let seen = arrived(&source, &sidecar);
-            let other = table(&source, "w");
+            let other = table_id(&source, "w");
             let of = |event: &Json| {
                 let names = columns(&event["columns"]);
                 (event["metadata"]["table_pgstream_id"].clone(), names)
@@ -262,7 +257,7 @@ fn commands_at_the_same_time_do_not_hide_each_other() {
     source.execute(&work.replace('1', "2"));
     sidecar.start_again();
     let seen = arrived(&source, &sidecar);
-    let tables = ["t", "made_by_one", "made_by_two"].map(|name| table(&source, name));
+    let tables = ["t", "made_by_one", "made_by_two"].map(|name| table_id(&source, name));
     let found: Vec<&str> =
         seen.iter().filter_map(|event| event["metadata"]["table_pgstream_id"].as_str()).collect();
     assert_eq!(found, [tables.clone(), tables.clone()].concat());
@@ -286,7 +281,7 @@ fn a_table_nothing_was_logged_of_goes_on_without_ids() {
     let seen = arrived(&source, &sidecar);
     let found: Vec<&str> =
         seen.iter().filter_map(|event| event["metadata"]["table_pgstream_id"].as_str()).collect();
-    let (t, made) = (table(&source, "t"), table(&source, "made"));
+    let (t, made) = (table_id(&source, "t"), table_id(&source, "made"));
     // The rows of `create table as` stand before the command.
     assert_eq!(found, ["", "", &t, "", &made]);
     assert_eq!(seen[0]["columns"], json!([{"id": "", "name": "id", "type": "integer", "value": 1}]));
@@ -318,7 +313,7 @@ fn rows_of_a_copy_have_the_ids_of_the_stream() {
         let events = finished.stdout.lines().map(|line| serde_json::from_str::<Json>(line).expect(line));
         by_name(events.filter(|event| event["schema"] != "pgstream").collect())
     };
-    let (t, u) = (table(&source, "t"), table(&source, "s.u"));
+    let (t, u) = (table_id(&source, "t"), table_id(&source, "s.u"));
     let metadata = |schema: &str, table: &str, key: &str| {
         json!({"schema_id": version(&source, schema), "table_pgstream_id": table, "id_col_pgstream_id": [format!("{table}-{key}")],
             "version_col_pgstream_id": ""})
@@ -364,5 +359,5 @@ fn a_login_that_may_not_read_the_ids_is_told() {
     sidecar.stop();
     source.execute(&format!("drop owned by {role}; drop role {role}"));
     assert!(finished.code != Some(0) && finished.stderr.contains(grant), "{}", finished.stderr);
-    assert_eq!(seen[0]["metadata"]["table_pgstream_id"], table(&source, "t"));
+    assert_eq!(seen[0]["metadata"]["table_pgstream_id"], table_id(&source, "t"));
 }

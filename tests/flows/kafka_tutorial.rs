@@ -5,6 +5,8 @@ use pgstream_tests::{
 };
 use serde_json::json;
 
+use super::table_id;
+
 const SLOT: &str = "pgstream_tutorial_slot";
 
 const WRITER_ENV: &str = r#"# Listener config
@@ -185,8 +187,7 @@ impl Machine {
             assert_same(&self.source, &self.target);
         }
         if let Some(indexer) = indexer {
-            let table =
-                self.source.value("select id from pgstream.table_ids where oid = 'test'::regclass::oid");
+            let table = table_id(&self.source, "test");
             let expected: Vec<_> = (1..)
                 .zip(["alice", "bob", "charlie"])
                 .map(|(id, name)| {

@@ -79,6 +79,11 @@ pub(crate) fn init(source: &Database) {
     assert_eq!(finished.code, Some(0), "init said: {}", finished.stderr);
 }
 
+/// The stable id of a table, by its name.
+pub(crate) fn table_id(source: &Database, table: &str) -> String {
+    source.value(&format!("select id from pgstream.table_ids where oid = '{table}'::regclass::oid"))
+}
+
 /// The slot `init` makes for a database when none is named.
 pub(crate) fn slot(source: &Database) -> String {
     source.value("select slot_name from pg_replication_slots where database = current_database()")

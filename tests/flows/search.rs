@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pgstream_tests::{wait_until, Database, Document, Engine, Node, Sidecar, LONG, SOON};
 use serde_json::{json, Value as Json};
 
-use super::{init, slot};
+use super::{init, slot, table_id};
 
 const ENGINES: [Engine; 2] = [Engine::OpenSearch, Engine::Elasticsearch];
 
@@ -20,18 +20,13 @@ pub(crate) struct ToIndex {
 
 /// The sidecar from that source to that node.
 pub(crate) fn indexer(source: &Database, node: &Node) -> Sidecar {
-    let (engine, url) = (node.engine.name(), node.url());
-    Sidecar::new([
-        "run",
-        "--source",
-        "postgres",
-        "--source-url",
-        &source.url(),
-        "--target",
-        engine,
-        "--target-url",
-        &url,
-    ])
+    indexer_at(source, node.engine, &node.url())
+}
+
+/// The sidecar from that source to whatever is at that address.
+pub(crate) fn indexer_at(source: &Database, engine: Engine, url: &str) -> Sidecar {
+    let from = ["run", "--source", "postgres", "--source-url", &source.url()];
+    Sidecar::new(from.into_iter().chain(["--target", engine.name(), "--target-url", url]))
 }
 
 impl ToIndex {
@@ -66,7 +61,7 @@ impl ToIndex {
 
     /// A table's id.
     pub(crate) fn id(&self, table: &str) -> String {
-        self.source.value(&format!("select id from pgstream.table_ids where oid = '{table}'::regclass::oid"))
+        table_id(&self.source, table)
     }
 
     /// The sources of a table's documents, by their key, with names of columns instead of their ids.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use pgstream_tests::{wait_until, Database, Engine, Node, Options, Server, Sidecar, LONG};
 use serde_json::{json, Value as Json};
 
+use super::table_id;
+
 const SLOT: &str = "pgstream_tutorial_slot";
 
 const ENV: &str = r#"# Listener config
@@ -134,7 +136,7 @@ impl Machine {
         sidecar.wait_for_line("streaming", LONG);
         self.source.execute("CREATE TABLE test(id SERIAL PRIMARY KEY, name TEXT);");
         self.wait_for_fields(3);
-        let id = self.source.value("select id from pgstream.table_ids where oid = 'test'::regclass::oid");
+        let id = table_id(&self.source, "test");
         let field = |number: u32| format!("{id}-{number}");
         let index = self.node.get("public");
         let index = &index["public-1"];
@@ -220,7 +222,7 @@ fn by_variables_by_yaml_and_by_flags() {
             .source
             .execute("create table old (id int primary key, v text); insert into old values (1, 'old')");
         let sidecar = machine.by_file(name, text);
-        let id = machine.source.value("select id from pgstream.table_ids where oid = 'old'::regclass::oid");
+        let id = table_id(&machine.source, "old");
         machine.wait_for(&sidecar, &json!({ format!("{id}_1"): { "_table": id, format!("{id}-2"): "old" } }));
         assert_eq!(sidecar.stop().code(), Some(0), "{}", sidecar.stderr());
         destroy(&machine);

@@ -130,6 +130,11 @@ impl Target {
         matches!(self, Self::Postgres(_))
     }
 
+    /// What comes again changes nothing there: it is given all that the stream brings, and copies are told by positions from it.
+    pub fn takes_again(&self) -> bool {
+        matches!(self, Self::Search(_))
+    }
+
     /// As `--target` names it.
     pub fn name(&self) -> &'static str {
         match self {

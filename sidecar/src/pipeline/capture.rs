@@ -99,6 +99,11 @@ pub(crate) fn is_ours(schema: &str) -> bool {
     matches!(schema, "pgstream" | "pgstream_sink")
 }
 
+/// The log of versions of schemas.
+pub(crate) fn is_schema_log(relation: &Relation) -> bool {
+    (&*relation.schema, &*relation.name) == ("pgstream", "schema_log")
+}
+
 /// A row of one of our tables by column name.
 pub(crate) struct Row<'a> {
     pub(crate) relation: &'a Relation,

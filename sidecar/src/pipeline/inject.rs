@@ -107,7 +107,7 @@ struct Object {
 }
 
 /// An oid is a string in JSON that PostgreSQL makes.
-fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
+pub(crate) fn oid<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u32, D::Error> {
     let text = Cow::<str>::deserialize(deserializer)?;
     text.parse().map_err(serde::de::Error::custom)
 }

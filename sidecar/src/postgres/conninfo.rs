@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::percent;
+
 /// Where and how to connect.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnInfo {
@@ -322,21 +324,8 @@ impl Fields {
     }
 }
 
-/// Percent-decodes; a `%` not followed by two hexadecimal digits stands for itself.
 fn decode(text: &str) -> Result<String, Invalid> {
-    let bytes = text.as_bytes();
-    let (mut out, mut index) = (Vec::with_capacity(bytes.len()), 0);
-    while let Some(&byte) = bytes.get(index) {
-        let escape = (byte == b'%')
-            .then(|| bytes.get(index + 1..index + 3))
-            .flatten()
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        out.push(escape.unwrap_or(byte));
-        index += if escape.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8(out).map_err(|_| Invalid("a percent-encoded part is not UTF-8".into()))
+    percent::decode(text).map_err(|_| Invalid("a percent-encoded part is not UTF-8".into()))
 }
 
 #[cfg(test)]

@@ -378,7 +378,7 @@ impl Live {
         let view = prepared.export.view.clone();
         work.progress.expect(prepared.found.tables.iter());
         let Prepared { mut export, found, .. } = prepared;
-        if let Target::Search(_) = &self.plan.target {
+        if self.plan.target.takes_again() {
             // What is written so far is shown, and all that comes is later.
             export.at = self.seen.current().map_or(self.reached, |current| current.commit_lsn);
         }
@@ -431,7 +431,7 @@ impl Live {
         };
         for oid in &outcome.done {
             self.begun.remove(oid);
-            if work.filter.is_none() && !matches!(self.plan.target, Target::Search(_)) {
+            if work.filter.is_none() && !self.plan.target.takes_again() {
                 self.seen.table(*oid, view.clone());
             }
         }

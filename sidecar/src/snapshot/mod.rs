@@ -156,9 +156,9 @@ async fn events(
 ) -> Result<Outcome> {
     let source = |error: Error| error.context("source");
     // The stream that follows brings everything from the slot's position on, and nothing of it is passed over.
-    let before = match &plan.target {
-        Target::Search(_) => Some(slot::reached(&plan.source, slot.is_some()).await.map_err(source)?),
-        Target::Stdout | Target::Postgres(_) | Target::Kafka(_) => None,
+    let before = match plan.target.takes_again() {
+        true => Some(slot::reached(&plan.source, slot.is_some()).await.map_err(source)?),
+        false => None,
     };
     let after = slot.max(before.map(|(_, xid)| xid));
     let mut export = Export::take(&plan.source.url, after, None).await.map_err(source)?;
@@ -196,7 +196,7 @@ async fn rows_as_events(
         false => None,
     };
     let (runs_in, runs_out) = bounded(CHANNEL_BYTES);
-    let (at, whole) = (export.at, snapshot.parts != Parts::Schema);
+    let at = export.at;
     if snapshot.parts != Parts::Data {
         schema_events(&export, &found, &runs_in).await.map_err(source)?;
     }
@@ -210,9 +210,7 @@ async fn rows_as_events(
         sink.write(gathered.batch).await.map_err(|error| error.context("target"))?;
     }
     let outcome = joined(readers.await)??;
-    if whole {
-        sink.copied(&outcome.done, at).await.map_err(|error| error.context("target"))?;
-    }
+    sink.copied(&outcome.done, at).await.map_err(|error| error.context("target"))?;
     Ok(outcome)
 }
 

@@ -150,27 +150,4 @@ impl Settings {
         }
         None
     }
-
-    /// Our certificate and its key: both or none.
-    pub(super) fn pair(&self, cert: &str, key: &str, problems: &mut Vec<String>) -> Option<(String, String)> {
-        let lacks = |there: &str, what: &str, missing: &str| {
-            format!("{}: its {what} is missing: give {missing}", self.origin(there))
-        };
-        match (self.text(cert), self.text(key)) {
-            (Some(certificate), Some(key)) => return Some((certificate.to_owned(), key.to_owned())),
-            (None, None) => {}
-            (Some(_), None) => problems.push(lacks(cert, "key", key)),
-            (None, Some(_)) => problems.push(lacks(key, "certificate", cert)),
-        }
-        None
-    }
-
-    /// Whether these files, where they are given, can be opened.
-    pub(super) fn readable(&self, keys: &[&str], problems: &mut Vec<String>) {
-        for key in keys {
-            if let Some(Err(error)) = self.text(key).map(std::fs::File::open) {
-                problems.push(format!("{}: cannot be read: {error}", self.origin(key)));
-            }
-        }
-    }
 }

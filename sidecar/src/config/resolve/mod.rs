@@ -372,7 +372,13 @@ impl Settings {
                 target
             }
         };
-        let attempts = |rest| self.number(&key(rest)).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        self.backoff_of(key)
+    }
+
+    /// A retry policy, of which `key` gives the names of its settings.
+    fn backoff_of(&self, key: impl Fn(&str) -> String) -> Backoff {
+        let attempts =
+            |rest: &str| self.number(&key(rest)).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         let mut backoff = Backoff {
             initial: self
                 .duration(&key("exponential.initial_interval"))
@@ -414,6 +420,29 @@ impl Settings {
         ["modifiers.transformations.rules_file", "modifiers.transformations.table_transformers"]
             .iter()
             .any(|key| !matches!(self.value(key), None | Some(Value::Tree(false))))
+    }
+
+    /// Our certificate and its key: both or none.
+    fn pair(&self, cert: &str, key: &str, problems: &mut Vec<String>) -> Option<(String, String)> {
+        let lacks = |there: &str, what: &str, missing: &str| {
+            format!("{}: its {what} is missing: give {missing}", self.origin(there))
+        };
+        match (self.text(cert), self.text(key)) {
+            (Some(certificate), Some(key)) => return Some((certificate.to_owned(), key.to_owned())),
+            (None, None) => {}
+            (Some(_), None) => problems.push(lacks(cert, "key", key)),
+            (None, Some(_)) => problems.push(lacks(key, "certificate", cert)),
+        }
+        None
+    }
+
+    /// Whether these files, where they are given, can be opened.
+    fn readable(&self, keys: &[&str], problems: &mut Vec<String>) {
+        for key in keys {
+            if let Some(Err(error)) = self.text(key).map(std::fs::File::open) {
+                problems.push(format!("{}: cannot be read: {error}", self.origin(key)));
+            }
+        }
     }
 
     fn refuse_features(&self, problems: &mut Vec<String>) {

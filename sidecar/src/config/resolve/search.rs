@@ -1,11 +1,8 @@
 //! An OpenSearch or Elasticsearch.
 
-use std::time::Duration;
-
-use crate::config::plan::{
-    Backoff, BatchLimits, SearchCluster, SearchEngine, SearchLogin, SearchTarget, SearchTls,
-};
+use crate::config::plan::{BatchLimits, SearchCluster, SearchEngine, SearchLogin, SearchTarget, SearchTls};
 use crate::config::Settings;
+use crate::percent;
 
 const URL: &str =
     "--target-url, target.search.url, PGSTREAM_OPENSEARCH_STORE_URL or PGSTREAM_ELASTICSEARCH_STORE_URL";
@@ -44,7 +41,7 @@ impl Settings {
                 bytes: limit("batch.max_bytes", 5_000_000),
             },
             parallel: limit("parallel_requests", 4),
-            backoff: self.search_backoff(),
+            backoff: self.backoff_of(|rest| format!("target.search.backoff.{rest}")),
             hash_ids: self.flag("target.search.hash_doc_ids") == Some(true),
         })
     }
@@ -76,7 +73,13 @@ impl Settings {
             }
             (Some(login), None) => {
                 let (user, password) = login.split_once(':').unwrap_or((login, ""));
-                Some(SearchLogin::Basic { user: decoded(user), password: decoded(password).into() })
+                match (percent::decode(user), percent::decode(password)) {
+                    (Ok(user), Ok(password)) => Some(SearchLogin::Basic { user, password: password.into() }),
+                    _ => {
+                        problems.push("the search engine's URL: a percent-encoded part is not UTF-8".into());
+                        None
+                    }
+                }
             }
         };
         let client = self.pair(&key("tls.client_cert"), &key("tls.client_key"), problems);
@@ -85,61 +88,5 @@ impl Settings {
         let tls = SearchTls { ca_cert: text("tls.ca_cert"), client, insecure };
         let url = format!("{scheme}://{host}/{path}").trim_end_matches('/').to_owned();
         Some(SearchCluster { url, tls: (scheme == "https").then_some(tls), login })
-    }
-
-    fn search_backoff(&self) -> Backoff {
-        let key = |rest: &str| format!("target.search.backoff.{rest}");
-        let count =
-            |rest: &str| self.number(&key(rest)).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let mut backoff = Backoff {
-            initial: self
-                .duration(&key("exponential.initial_interval"))
-                .unwrap_or(Duration::from_millis(200)),
-            max: self.duration(&key("exponential.max_interval")).unwrap_or(Duration::from_secs(10)),
-            attempts: count("exponential.max_retries").unwrap_or(0),
-        };
-        if let Some(interval) =
-            self.duration(&key("constant.interval")).filter(|interval| !interval.is_zero())
-        {
-            let attempts = count("constant.max_retries").unwrap_or(backoff.attempts);
-            backoff = Backoff { initial: interval, max: interval, attempts };
-        }
-        if self.flag(&key("disable_retries")) == Some(true) {
-            backoff.attempts = 1;
-        }
-        Backoff { max: backoff.max.max(backoff.initial), ..backoff }
-    }
-}
-
-/// `%40` as `@`.
-fn decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((first, tail)) = rest.split_first() {
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decoded;
-
-    #[test]
-    fn a_login_in_a_url_is_decoded() {
-        for (text, expected) in
-            [("admin", "admin"), ("p%40ss%3Aw", "p@ss:w"), ("100%", "100%"), ("%zz", "%zz")]
-        {
-            assert_eq!(decoded(text), expected);
-        }
     }
 }

@@ -8,7 +8,7 @@
 
 use crate::config::plan::PartitionKey;
 use crate::event::{Change, Ddl, OldRow, Relation, ReplicaIdentity, RowChange, Tuple, Value};
-use crate::pipeline::capture::Row;
+use crate::pipeline::capture::{is_schema_log, Row};
 
 /// A message's key.
 pub(super) struct Key {
@@ -61,7 +61,7 @@ fn add_values(relation: &Relation, row: &Tuple, key: &mut Vec<u8>) {
 
 /// The schema that a row of `pgstream.schema_log` is about.
 pub(super) fn logged_schema(change: &Change) -> Option<String> {
-    if (&*change.relation.schema, &*change.relation.name) != ("pgstream", "schema_log") {
+    if !is_schema_log(&change.relation) {
         return None;
     }
     let (RowChange::Insert { new } | RowChange::Update { new, .. }) = &change.row else { return None };

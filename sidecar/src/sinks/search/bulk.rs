@@ -22,11 +22,15 @@ use super::pending::{Op, What};
 use crate::config::plan::{Backoff, BatchLimits};
 use crate::error::{Error, Kind, Result};
 use crate::event::json::write_string;
-use crate::retry;
+use crate::retry::{self, Attempts};
 use crate::run::joined;
 
 /// Of an answer only what is looked at.
 const ANSWER: &str = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason";
+/// What the engines call an index that is gone.
+const MISSING: &str = "index_not_found_exception";
+const FILL_IT: &str =
+    "it is made again; to have its documents again: select pgstream.request_snapshot('{schema.*}')";
 /// No smaller requests than these, in documents.
 const FEWEST: usize = 50;
 
@@ -125,41 +129,33 @@ impl Shared {
     async fn request(&self, mut ops: Vec<Op>, aliases: bool) -> Result<()> {
         // Never closed.
         let _room = self.room.acquire().await;
-        let (mut pause, mut attempt) = (self.backoff.initial, 0);
-        while !ops.is_empty() {
-            let failed = match self.once(ops, aliases).await? {
-                Left { ops: left, .. } if left.is_empty() => {
-                    self.faster();
-                    return Ok(());
-                }
-                left => left,
-            };
-            ops = failed.ops;
-            attempt += 1;
-            if self.backoff.attempts > 0 && attempt > self.backoff.attempts {
-                return Err(failed.why);
+        let mut attempts = Attempts::new(self.backoff);
+        attempts.established();
+        loop {
+            let left = self.once(ops, aliases).await?;
+            if left.ops.is_empty() {
+                self.faster();
+                return Ok(());
             }
-            tracing::warn!("{}; {} operations again in {pause:.1?}", failed.why, ops.len());
+            ops = left.ops;
+            let why = left.why.to_string();
+            let pause = attempts.after(left.why)?;
+            tracing::warn!("{why}; {} operations again in {pause:.1?}", ops.len());
             self.slower();
-            retry::wait(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(self.backoff.max);
+            retry::wait(pause).await;
         }
-        Ok(())
     }
 
     /// One request; what the engine could not take just now.
     async fn once(&self, ops: Vec<Op>, aliases: bool) -> Result<Left> {
         let path = format!("_bulk?require_alias={aliases}&{ANSWER}");
         let answer = self.client.send(Method::Post, &path, Some(body(&ops))).await?;
-        if !(200..300).contains(&answer.status) {
-            let why = answer.refusal();
-            return match why.kind() {
-                Kind::Transient => Ok(Left { ops, why }),
-                Kind::Rejected | Kind::Fatal | Kind::Stopped => Err(why),
-            };
-        }
-        let unreadable = |error| Error::transient(format!("an answer that is none to _bulk: {error}"));
-        let done: Done = serde_json::from_slice(&answer.body).map_err(unreadable)?;
+        let answer = match answer.accepted() {
+            Ok(answer) => answer,
+            Err(why) if why.kind() == Kind::Transient => return Ok(Left { ops, why }),
+            Err(why) => return Err(why),
+        };
+        let done: Done = answer.read()?;
         let mut left = Left { ops: Vec::new(), why: Error::transient("busy") };
         if !done.errors {
             return Ok(left);
@@ -168,7 +164,7 @@ impl Shared {
             let Some(error) = item.of.error else { continue };
             // Version conflict: there is a newer one.
             if item.of.status == 409
-                || (item.of.status == 404 && matches!(op.what, What::Remove) && !error.is_missing_index())
+                || (item.of.status == 404 && matches!(op.what, What::Remove) && error.kind != MISSING)
             {
                 continue;
             }
@@ -204,10 +200,6 @@ struct Left {
 }
 
 impl Trouble {
-    fn is_missing_index(&self) -> bool {
-        self.kind == "index_not_found_exception"
-    }
-
     fn explain(&self, status: u16) -> Error {
         let cause =
             self.caused_by.as_ref().map(|cause| cause.reason.as_str()).filter(|text| !text.is_empty());
@@ -217,16 +209,13 @@ impl Trouble {
         };
         let error = Error::transient(text);
         match (status, self.kind.as_str()) {
-            (_, "index_not_found_exception") => error.with_code(MISSING),
+            (_, MISSING) => error.with_code(MISSING).hint(FILL_IT),
             (_, "cluster_block_exception") | (408 | 429 | 500.., _) => error,
             (403, _) => error.into_kind(Kind::Fatal).hint("grant this login the right to write the index"),
             (_, _) => error.into_kind(Kind::Rejected),
         }
     }
 }
-
-/// The code of an error that an index is gone.
-pub(super) const MISSING: &str = "index_not_found";
 
 fn body(ops: &[Op]) -> Vec<u8> {
     let mut body = Vec::with_capacity(ops.iter().map(Op::size).sum());

@@ -5,9 +5,9 @@ use serde_json::{Map, Value as Json};
 
 use super::field::Field;
 use crate::error::{Error, Result};
-use crate::event::Change;
-use crate::event::RowChange;
-use crate::pipeline::capture::Row;
+use crate::event::{Change, RowChange};
+use crate::pipeline::capture::{is_schema_log, Row};
+use crate::pipeline::inject::oid;
 
 /// A version of a schema.
 #[derive(Debug)]
@@ -26,7 +26,9 @@ pub(super) struct Version {
 /// A table of it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Table {
-    oid: String,
+    /// `pg_class.oid` at the source.
+    #[serde(deserialize_with = "oid")]
+    pub(super) oid: u32,
     pub(super) pgstream_id: String,
     #[serde(default)]
     columns: Vec<Column>,
@@ -48,11 +50,6 @@ struct Schema {
 }
 
 impl Table {
-    /// `pg_class.oid` at the source.
-    pub(super) fn oid(&self) -> u32 {
-        self.oid.parse().unwrap_or(0)
-    }
-
     /// Columns by id, where their type's name says what they are. That of a domain does not: its rows do.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&str, Field)> {
         self.columns
@@ -67,7 +64,7 @@ impl Version {
     /// # Errors
     /// Fatal when it cannot be understood.
     pub(super) fn of(change: &Change) -> Result<Option<Self>> {
-        if (&*change.relation.schema, &*change.relation.name) != ("pgstream", "schema_log") {
+        if !is_schema_log(&change.relation) {
             return Ok(None);
         }
         let RowChange::Insert { new } = &change.row else { return Ok(None) };

@@ -9,6 +9,7 @@ use opensearch::cert::{Certificate, CertificateValidation};
 use opensearch::http::headers::{HeaderMap, HeaderValue, AUTHORIZATION, CONTENT_TYPE};
 use opensearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use opensearch::http::{Method, Url};
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::config::plan::{SearchCluster, SearchLogin, SearchTls};
@@ -73,17 +74,26 @@ impl Client {
         }
     }
 
+    /// Sends a request of JSON.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub(super) async fn send_json(&self, method: Method, path: &str, body: &Json) -> Result<Answer> {
+        self.send(method, path, Some(body.to_string().into_bytes())).await
+    }
+
     /// Sends a request of JSON and takes the answer apart; `None` when what it is about is not there.
     ///
     /// # Errors
     /// As [`Client::send`]; otherwise as the engine says it.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Json>) -> Result<Option<Json>> {
         let answer = self.send(method, path, body.map(|body| body.to_string().into_bytes())).await?;
-        match answer.status {
-            404 => Ok(None),
-            200..300 => answer.json().map(Some).map_err(|error| error.context(&self.address)),
-            _ => Err(answer.refusal().context(format_args!("{}/{path}", self.address))),
+        if answer.status == 404 {
+            return Ok(None);
         }
+        let answer =
+            answer.accepted().map_err(|error| error.context(format_args!("{}/{path}", self.address)))?;
+        answer.read().map(Some).map_err(|error| error.context(&self.address))
     }
 
     fn unreachable(&self, error: &opensearch::Error) -> Error {
@@ -98,14 +108,24 @@ impl Client {
 }
 
 impl Answer {
-    pub(super) fn json(&self) -> Result<Json> {
+    /// What it holds.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body)
-            .map_err(|error| Error::transient(format!("an answer that is no JSON: {error}")))
+            .map_err(|error| Error::transient(format!("an answer that is not understood: {error}")))
+    }
+
+    /// Itself, unless the request was refused.
+    pub(super) fn accepted(self) -> Result<Self> {
+        if (200..300).contains(&self.status) {
+            Ok(self)
+        } else {
+            Err(self.refusal())
+        }
     }
 
     /// Why a request was refused.
     pub(super) fn refusal(&self) -> Error {
-        let json = self.json().unwrap_or_default();
+        let json: Json = self.read().unwrap_or_default();
         let error = &json["error"];
         let reason = error["root_cause"][0]["reason"].as_str().or(error["reason"].as_str());
         let text = match (error["type"].as_str(), reason.or(error.as_str())) {

@@ -48,7 +48,7 @@ struct Property {
 #[derive(Debug)]
 struct Part {
     index: usize,
-    /// A `-` in its values belongs to a number or a uuid.
+    /// Its values need no escapes: it is the whole key, or a `-` in them belongs to a number or a uuid.
     plain: bool,
 }
 
@@ -74,11 +74,13 @@ impl Shape {
             Some(Property { name, field: Field::of(column), is_key: key.len() == 1 && at == first })
         };
         let columns: Vec<_> = relation.columns.iter().enumerate().map(property).collect();
+        let is_plain = |column: &Column| {
+            let number = matches!(Field::of(column).kind, Kind::Long | Kind::Double | Kind::Numeric);
+            number || &*column.type_name == "uuid"
+        };
         let part = |index: &usize| {
-            let type_name = relation.columns.get(*index).map(|column| &*column.type_name);
-            let kind = relation.columns.get(*index).map(|column| Field::of(column).kind);
-            let plain = matches!(kind, Some(Kind::Long | Kind::Double | Kind::Numeric));
-            Part { index: *index, plain: plain || type_name == Some("uuid") }
+            let plain = key.len() == 1 || relation.columns.get(*index).is_some_and(is_plain);
+            Part { index: *index, plain }
         };
         let key = key.iter().map(part).collect();
         Some(Self { index, table: ids.table.clone(), columns, key, hash })
@@ -86,12 +88,11 @@ impl Shape {
 
     /// Whether documents have the ids they had with the other.
     pub(super) fn has_key_of(&self, other: &Self) -> bool {
-        let key = |shape: &Self| -> Vec<Option<Box<str>>> {
-            let name =
-                |part: &Part| shape.columns.get(part.index)?.as_ref().map(|column| column.name.clone());
-            shape.key.iter().map(name).collect()
-        };
-        key(self) == key(other)
+        self.key_names().eq(other.key_names())
+    }
+
+    fn key_names(&self) -> impl Iterator<Item = Option<&str>> {
+        self.key.iter().map(|part| Some(&*self.columns.get(part.index)?.as_ref()?.name))
     }
 
     /// The properties that the index must have.
@@ -166,7 +167,7 @@ impl Shape {
                 Value::Null | Value::Unchanged | Value::Binary(_) => source.extend_from_slice(b"null"),
             }
         }
-        let from = before.map_or_else(|| id.text.clone(), |before| before.text.clone());
+        let from = before.filter(|_| !missing.is_empty()).map(|before| before.text.clone());
         let what = What::Put { source, missing, from };
         Some(Op { index: Arc::clone(&self.index), id: id.text, version, what })
     }
@@ -178,8 +179,13 @@ impl Shape {
             if at > 0 {
                 key.push('-');
             }
-            for letter in String::from_utf8_lossy(text).chars() {
-                if self.key.len() > 1 && !part.plain && matches!(letter, '-' | '\\') {
+            let text = String::from_utf8_lossy(text);
+            if part.plain {
+                key.push_str(&text);
+                continue;
+            }
+            for letter in text.chars() {
+                if matches!(letter, '-' | '\\') {
                     key.push('\\');
                 }
                 key.push(letter);

@@ -19,6 +19,7 @@ use serde_json::{json, Value as Json};
 use super::time;
 use crate::config::plan::SearchEngine;
 use crate::event::array::{elements, Element};
+use crate::event::clock::zoned_time;
 use crate::event::json::write_string;
 use crate::event::type_name;
 use crate::event::Column;
@@ -75,23 +76,19 @@ impl Field {
 
     /// As the index is told.
     pub(super) fn mapping(self, engine: SearchEngine, vectors: bool) -> Json {
-        let lenient = |kind: &str| json!({ "type": kind, "ignore_malformed": true });
+        let date = |format: &str| json!({ "type": "date", "format": format, "ignore_malformed": true });
         match self.kind {
             Kind::Long => json!({ "type": "long" }),
-            Kind::Double => lenient("double"),
+            Kind::Double => json!({ "type": "double", "ignore_malformed": true }),
             Kind::Numeric => json!({ "type": "double", "ignore_malformed": true,
                 "fields": { "exact": { "type": "keyword", "ignore_above": LONGEST_KEYWORD } } }),
             Kind::Boolean => json!({ "type": "boolean" }),
             Kind::Keyword | Kind::Bytes => json!({ "type": "keyword", "ignore_above": LONGEST_KEYWORD,
                 "fields": { "text": { "type": "text" } } }),
             Kind::Json => json!({ "type": "text" }),
-            Kind::Date => json!({ "type": "date", "format": "date", "ignore_malformed": true }),
-            Kind::Time | Kind::ZonedTime => {
-                json!({ "type": "date", "format": TIMES, "ignore_malformed": true })
-            }
-            Kind::Timestamp | Kind::ZonedTimestamp => {
-                json!({ "type": "date", "format": "strict_date_optional_time", "ignore_malformed": true })
-            }
+            Kind::Date => date("date"),
+            Kind::Time | Kind::ZonedTime => date(TIMES),
+            Kind::Timestamp | Kind::ZonedTimestamp => date("strict_date_optional_time"),
             Kind::Vector(dimension) => match engine {
                 _ if !vectors => json!({ "type": "float" }),
                 SearchEngine::OpenSearch => json!({ "type": "knn_vector", "dimension": dimension }),
@@ -146,18 +143,9 @@ impl Kind {
             }
             Self::Boolean => out.extend_from_slice(if text == "t" { b"true" } else { b"false" }),
             Self::Bytes => write_string(text.strip_prefix("\\x").unwrap_or(text), out),
-            Self::ZonedTime => match time::utc_time(text) {
-                Some(text) => write_string(&text, out),
-                None => write_string(text, out),
-            },
-            Self::Timestamp => match time::timestamp(text) {
-                Some(text) => write_string(&text, out),
-                None => write_string(text, out),
-            },
-            Self::ZonedTimestamp => match time::utc_timestamp(text) {
-                Some(text) => write_string(&text, out),
-                None => write_string(text, out),
-            },
+            Self::ZonedTime => write_string(zoned_time(text).as_deref().unwrap_or(text), out),
+            Self::Timestamp => write_string(time::timestamp(text).as_deref().unwrap_or(text), out),
+            Self::ZonedTimestamp => write_string(time::utc_timestamp(text).as_deref().unwrap_or(text), out),
             // Its text is a list of numbers already.
             Self::Vector(_) => out.extend_from_slice(text.as_bytes()),
             Self::Long

@@ -17,6 +17,7 @@ use super::client::Client;
 use super::field::{Field, LONGEST_KEYWORD};
 use crate::config::plan::SearchEngine;
 use crate::error::{Error, Result};
+use crate::percent::encode;
 
 /// Fields of an index that is made.
 const MOST_FIELDS: u64 = 2000;
@@ -63,7 +64,7 @@ impl Indices {
         if self.known.contains_key(alias) {
             return Ok(true);
         }
-        let Some(answer) = self.client.ask(Method::Get, &format!("{}/_mapping", path(alias)), None).await?
+        let Some(answer) = self.client.ask(Method::Get, &format!("{}/_mapping", encode(alias)), None).await?
         else {
             return Ok(false);
         };
@@ -109,8 +110,7 @@ impl Indices {
             if let Some(alias) = alias {
                 body["aliases"] = json!({ alias: {} });
             }
-            let made =
-                self.client.send(Method::Put, &path(name), Some(body.to_string().into_bytes())).await?;
+            let made = self.client.send_json(Method::Put, &encode(name), &body).await?;
             let text = String::from_utf8_lossy(&made.body);
             match made.status {
                 200..300 => {
@@ -172,9 +172,11 @@ impl Indices {
     async fn put_fields(&mut self, alias: &Arc<str>, mut new: Map<String, Json>) -> Result<()> {
         loop {
             let Some(index) = self.known.get_mut(alias) else { return Ok(()) };
-            let body = json!({ "properties": new }).to_string().into_bytes();
-            let put =
-                self.client.send(Method::Put, &format!("{}/_mapping", path(&index.name)), Some(body)).await?;
+            let body = json!({ "properties": new });
+            let put = self
+                .client
+                .send_json(Method::Put, &format!("{}/_mapping", encode(&index.name)), &body)
+                .await?;
             let text = String::from_utf8_lossy(&put.body);
             match put.status {
                 200..300 => {
@@ -185,7 +187,7 @@ impl Indices {
                     index.most_fields *= 2;
                     let limit = json!({ "index.mapping.total_fields.limit": index.most_fields });
                     self.client
-                        .ask(Method::Put, &format!("{}/_settings", path(&index.name)), Some(&limit))
+                        .ask(Method::Put, &format!("{}/_settings", encode(&index.name)), Some(&limit))
                         .await?;
                     tracing::info!(index = index.name, limit = index.most_fields, "more fields allowed");
                 }
@@ -239,7 +241,7 @@ impl Indices {
         let number = old.rsplit_once('-').and_then(|(_, number)| number.parse::<u64>().ok()).unwrap_or(1);
         let new = format!("{alias}-{}", number + 1);
         // What an earlier try left there may have other fields.
-        self.client.ask(Method::Delete, &path(&new), None).await?;
+        self.client.ask(Method::Delete, &encode(&new), None).await?;
         self.create(&new, &properties, most, None).await?;
         Ok((old, new))
     }
@@ -249,7 +251,7 @@ impl Indices {
         self.point(alias, Some(old), new).await?;
         self.known.remove(alias);
         self.find(alias).await?;
-        self.client.ask(Method::Delete, &path(old), None).await?;
+        self.client.ask(Method::Delete, &encode(old), None).await?;
         tracing::info!(index = new, instead_of = old, "index made anew for other types");
         Ok(())
     }
@@ -258,7 +260,7 @@ impl Indices {
     pub(super) async fn remove(&mut self, alias: &Arc<str>) -> Result<()> {
         if self.find(alias).await? {
             if let Some(index) = self.known.remove(alias) {
-                self.client.ask(Method::Delete, &path(&index.name), None).await?;
+                self.client.ask(Method::Delete, &encode(&index.name), None).await?;
                 tracing::info!(index = index.name, "index removed");
             }
         }
@@ -269,20 +271,6 @@ impl Indices {
 /// Whether a field can stay as it is.
 fn is_same(there: &Json, wanted: &Json) -> bool {
     ["type", "dims", "dimension", "format"].iter().all(|key| there[key] == wanted[key])
-}
-
-/// A name as part of a path.
-pub(super) fn path(name: &str) -> String {
-    let mut path = String::new();
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                path.push(char::from(byte))
-            }
-            byte => path.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    path
 }
 
 /// A schema's name as the engines allow one, and no two alike: what is not allowed becomes `~` and its number.
@@ -328,6 +316,5 @@ mod tests {
         for (schema, expected) in cases {
             assert_eq!(name(schema), expected);
         }
-        assert_eq!(path("s~20~2/ä"), "s~20~2%2F%C3%A4");
     }
 }

@@ -38,6 +38,7 @@ use super::Batch;
 use crate::config::plan::SearchTarget;
 use crate::error::{Error, Result};
 use crate::event::{Change, Ddl, Event, Ids, Lsn, Relation, Truncate};
+use crate::pipeline::capture::is_ours;
 use bulk::Bulk;
 use catalog::Version;
 use client::Client;
@@ -65,8 +66,8 @@ pub struct Search {
     rewritten: Vec<u32>,
     /// Tables of which something was said.
     warned: HashSet<u32>,
-    /// What a transaction has left behind in indices of schemas, by table.
-    left: Vec<(Arc<str>, HashSet<String>)>,
+    /// The tables of each schema that the transaction in hand has changed, by its index.
+    left: HashMap<Arc<str>, HashSet<String>>,
 }
 
 /// A table as rows of the stream describe it, and what follows from that.
@@ -121,7 +122,7 @@ impl Search {
             nameless: HashSet::new(),
             rewritten: Vec::new(),
             warned: HashSet::new(),
-            left: Vec::new(),
+            left: HashMap::new(),
         })
     }
 
@@ -135,7 +136,7 @@ impl Search {
                 Event::Begin(transaction) => self.version = transaction.commit_lsn.0,
                 Event::Change(change) => match Version::of(change)? {
                     Some(version) => self.schema(&version).await?,
-                    None if &*change.relation.schema == "pgstream" => {}
+                    None if is_ours(&change.relation.schema) => {}
                     None => self.change(change).await?,
                 },
                 Event::Truncate(truncate) => self.truncate(truncate).await?,
@@ -209,7 +210,6 @@ impl Search {
             let fields: Vec<_> = shape.fields().collect();
             let other = self.indices.add(&index, &fields).await?;
             if !other.is_empty() {
-                self.flush().await?;
                 self.anew(&index, &other).await?;
                 self.rewritten.push(relation.oid);
             }
@@ -274,10 +274,7 @@ impl Search {
         }
         let mut ops = self.pending.take();
         self.complete(&mut ops).await?;
-        match self.bulk.send(ops, true).await {
-            Err(error) if error.code() == Some(bulk::MISSING) => Err(self.gone(error)),
-            sent => sent,
-        }
+        self.bulk.send(ops, true).await
     }
 
     /// Gets what operations lack from the documents they change.
@@ -292,15 +289,8 @@ impl Search {
             [from, &op.id].map(|id| json!({ "_index": &*op.index, "_id": id }))
         };
         let docs: Vec<_> = lacking.iter().flat_map(|op| wanted(op)).collect();
-        let answer = self
-            .client
-            .send(Method::Post, "_mget", Some(json!({ "docs": docs }).to_string().into_bytes()))
-            .await?;
-        if !(200..300).contains(&answer.status) {
-            return Err(answer.refusal());
-        }
-        let unreadable = |error| Error::transient(format!("an answer that is none to _mget: {error}"));
-        let found: Found = serde_json::from_slice(&answer.body).map_err(unreadable)?;
+        let answer = self.client.send_json(Method::Post, "_mget", &json!({ "docs": docs })).await?;
+        let found: Found = answer.accepted()?.read()?;
         for (op, documents) in lacking.into_iter().zip(found.docs.chunks(2)) {
             for document in documents.iter().filter(|document| document.found) {
                 if let Some(source) = &document.source {
@@ -316,14 +306,6 @@ impl Search {
             }
         }
         Ok(())
-    }
-
-    /// An index is not there any more.
-    fn gone(&mut self, error: Error) -> Error {
-        self.shapes.clear();
-        error.hint(
-            "it is made again; to have its documents again: select pgstream.request_snapshot('{schema.*}')",
-        )
     }
 
     /// Ends the session.

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 use serde_json::{json, Value as Json};
 
 use super::client::Client;
-use super::index::path;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::percent::encode;
 
 /// How long the engine keeps the place between two pages.
 const KEPT: &str = "5m";
@@ -40,8 +40,8 @@ struct Hits {
 }
 
 /// A search in hand.
-pub(super) struct Pages {
-    client: Client,
+pub(super) struct Pages<'a> {
+    client: &'a Client,
     state: State,
 }
 
@@ -51,15 +51,20 @@ enum State {
     Over,
 }
 
-impl Pages {
+impl<'a> Pages<'a> {
     /// Documents of an index, by a query; with their sources, if they are wanted. Everything acknowledged before is found.
-    pub(super) async fn find(client: &Client, index: &Arc<str>, query: Json, sources: bool) -> Result<Self> {
-        client.ask(Method::Post, &format!("{}/_refresh", path(index)), None).await?;
+    pub(super) async fn find(
+        client: &'a Client,
+        index: &Arc<str>,
+        query: Json,
+        sources: bool,
+    ) -> Result<Self> {
+        client.ask(Method::Post, &format!("{}/_refresh", encode(index)), None).await?;
         let size = if sources { 500 } else { 5000 };
         let body =
             json!({ "size": size, "query": query, "sort": ["_doc"], "version": true, "_source": sources });
-        let state = State::First(format!("{}/_search?scroll={KEPT}", path(index)), body);
-        Ok(Self { client: client.clone(), state })
+        let state = State::First(format!("{}/_search?scroll={KEPT}", encode(index)), body);
+        Ok(Self { client, state })
     }
 
     /// The next page; `None` behind the last.
@@ -69,14 +74,11 @@ impl Pages {
             State::Next(id) => ("_search/scroll".to_owned(), json!({ "scroll": KEPT, "scroll_id": id })),
             State::Over => return Ok(None),
         };
-        let answer = self.client.send(Method::Post, &path, Some(body.to_string().into_bytes())).await?;
-        match answer.status {
-            200..300 => {}
-            404 => return Ok(None),
-            _ => return Err(answer.refusal()),
+        let answer = self.client.send_json(Method::Post, &path, &body).await?;
+        if answer.status == 404 {
+            return Ok(None);
         }
-        let unreadable = |error| Error::transient(format!("an answer that is none to _search: {error}"));
-        let page: Page = serde_json::from_slice(&answer.body).map_err(unreadable)?;
+        let page: Page = answer.accepted()?.read()?;
         if page.hits.hits.is_empty() {
             let id = json!({ "scroll_id": page.scroll });
             // It would end by itself, only later.

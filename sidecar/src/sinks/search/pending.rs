@@ -7,10 +7,12 @@
 //! A put may lack fields: large values that did not change are not in the stream. They are taken from the document as it is by then, which is one in
 //! here, or one that the engine has.
 
-use std::collections::HashMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
+
+use crate::event::json::write_string;
 
 /// Something to be done to a document.
 #[derive(Debug, Clone)]
@@ -31,8 +33,8 @@ pub(super) enum What {
         source: Vec<u8>,
         /// Fields that are as they were.
         missing: Vec<Box<str>>,
-        /// In this document.
-        from: String,
+        /// In this document; `None` = in itself.
+        from: Option<String>,
     },
     /// It goes.
     Remove,
@@ -43,7 +45,6 @@ pub(super) enum What {
 pub(super) struct Pending {
     ops: Vec<Op>,
     by_id: HashMap<(Arc<str>, String), usize>,
-    bytes: usize,
 }
 
 /// Fields of a document, by name.
@@ -63,7 +64,7 @@ impl Op {
     /// Where what it lacks is to be found, besides here.
     pub(super) fn lacks(&self) -> Option<&str> {
         match &self.what {
-            What::Put { missing, from, .. } if !missing.is_empty() => Some(from),
+            What::Put { missing, from, .. } if !missing.is_empty() => Some(from.as_ref().unwrap_or(&self.id)),
             What::Put { .. } | What::Remove => None,
         }
     }
@@ -75,7 +76,7 @@ impl Op {
         missing.retain(|name| match fields.get(&**name) {
             Some(value) => {
                 source.push(b',');
-                crate::event::json::write_string(name, source);
+                write_string(name, source);
                 source.push(b':');
                 source.extend_from_slice(value.get().as_bytes());
                 false
@@ -90,24 +91,23 @@ impl Pending {
     pub(super) fn push(&mut self, mut op: Op) {
         if let Some(from) = op.lacks() {
             let key = (Arc::clone(&op.index), from.to_owned());
-            if let Some(Op { what: What::Put { source, from, .. }, .. }) =
-                self.by_id.get(&key).and_then(|at| self.ops.get(*at))
-            {
-                let (document, origin) = ([source.as_slice(), b"}"].concat(), from.clone());
+            let there = self.by_id.get(&key).and_then(|at| self.ops.get(*at));
+            if let Some(Op { what: What::Put { source, from: origin, .. }, .. }) = there {
+                let document = [source.as_slice(), b"}"].concat();
                 op.complete(&String::from_utf8_lossy(&document));
                 if let What::Put { from, .. } = &mut op.what {
-                    *from = origin;
+                    *from = Some(origin.clone().unwrap_or(key.1));
                 }
             }
         }
-        self.bytes += op.size();
-        match self.by_id.get(&(Arc::clone(&op.index), op.id.clone())).and_then(|at| self.ops.get_mut(*at)) {
-            Some(there) => {
-                self.bytes = self.bytes.saturating_sub(there.size());
-                *there = op;
+        match self.by_id.entry((Arc::clone(&op.index), op.id.clone())) {
+            Entry::Occupied(at) => {
+                if let Some(there) = self.ops.get_mut(*at.get()) {
+                    *there = op;
+                }
             }
-            None => {
-                self.by_id.insert((Arc::clone(&op.index), op.id.clone()), self.ops.len());
+            Entry::Vacant(at) => {
+                at.insert(self.ops.len());
                 self.ops.push(op);
             }
         }
@@ -116,7 +116,6 @@ impl Pending {
     /// Takes all.
     pub(super) fn take(&mut self) -> Vec<Op> {
         self.by_id.clear();
-        self.bytes = 0;
         std::mem::take(&mut self.ops)
     }
 

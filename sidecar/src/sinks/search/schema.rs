@@ -18,11 +18,11 @@ use serde_json::{json, Value as Json};
 
 use super::catalog::Version;
 use super::field::{Field, Kind};
-use super::index::path;
 use super::pages::Pages;
 use super::pending::{Op, What};
 use super::{Place, Search};
 use crate::error::Result;
+use crate::percent::encode;
 
 /// The index of versions.
 const LOG: &str = "pgstream";
@@ -48,24 +48,23 @@ impl Search {
                 other.iter().any(|(field, _)| field.rsplit_once('-').is_some_and(|(of, _)| of == table))
             };
             let changed = version.tables.iter().filter(|table| is_of(&table.pgstream_id));
-            self.rewritten.extend(changed.map(|table| table.oid()));
+            self.rewritten.extend(changed.map(|table| table.oid));
         }
         for table in &version.tables {
             let place = Place { index: Arc::clone(&index), table: table.pgstream_id.clone() };
-            let before = self.places.insert(table.oid(), place.clone());
+            let before = self.places.insert(table.oid, place.clone());
             if let Some(before) = before.filter(|before| before.index != index && before.table == place.table)
             {
                 self.carry_over(&before, &place).await?;
             }
             // Rows that came before anything was known of their table.
-            if self.nameless.remove(&table.oid()) {
-                self.rewritten.push(table.oid());
+            if self.nameless.remove(&table.oid) {
+                self.rewritten.push(table.oid);
             }
         }
         self.log(version).await?;
         let tables = version.tables.iter().map(|table| table.pgstream_id.clone()).collect();
-        self.left.retain(|(left, _)| *left != index);
-        self.left.push((index, tables));
+        self.left.insert(index, tables);
         Ok(())
     }
 
@@ -92,9 +91,10 @@ impl Search {
 
     /// The tables that an index has documents of.
     async fn stored_tables(&self, index: &Arc<str>) -> Result<HashSet<String>> {
-        self.client.ask(Method::Post, &format!("{}/_refresh", path(index)), None).await?;
+        self.client.ask(Method::Post, &format!("{}/_refresh", encode(index)), None).await?;
         let query = json!({ "size": 0, "aggs": { "tables": { "terms": { "field": "_table", "size": MOST_TABLES } } } });
-        let answer = self.client.ask(Method::Post, &format!("{}/_search", path(index)), Some(&query)).await?;
+        let answer =
+            self.client.ask(Method::Post, &format!("{}/_search", encode(index)), Some(&query)).await?;
         let answer = answer.unwrap_or_default();
         let buckets = answer["aggregations"]["tables"]["buckets"].as_array();
         Ok(buckets
@@ -112,6 +112,7 @@ impl Search {
 
     /// Makes an index anew whose fields have other types now. Values that the new types do not take are left out.
     pub(super) async fn anew(&mut self, alias: &Arc<str>, changed: &[(String, Field)]) -> Result<()> {
+        self.flush().await?;
         let (old, new) = self.indices.successor(alias, changed).await?;
         let (from, to): (Arc<str>, Arc<str>) = (old.as_str().into(), new.as_str().into());
         self.copy(&from, json!({ "match_all": {} }), &to, false, |name, value| {
@@ -147,7 +148,7 @@ impl Search {
                     .collect();
                 let mut source = Json::Object(fields).to_string().into_bytes();
                 source.pop(); // the closing brace comes when it is sent
-                let what = What::Put { source, missing: Vec::new(), from: hit.id.clone() };
+                let what = What::Put { source, missing: Vec::new(), from: None };
                 ops.push(Op { index: Arc::clone(to), id: hit.id, version: hit.version, what });
             }
             self.bulk.send(ops, to_alias).await?;
@@ -157,12 +158,12 @@ impl Search {
 
     /// Notes a version in the index of versions.
     async fn log(&mut self, version: &Version) -> Result<()> {
-        let document = format!("{LOG}/_doc/{}?refresh=true", path(&version.id));
-        if self.client.ask(Method::Head, LOG, None).await.is_ok_and(|there| there.is_none()) {
+        let document = format!("{LOG}/_doc/{}?refresh=true", encode(&version.id));
+        if self.client.send(Method::Head, LOG, None).await?.status == 404 {
             let mapping = json!({ "settings": { "number_of_shards": 1, "number_of_replicas": 1 }, "mappings": { "dynamic": "strict", "properties": {
                 "id": { "type": "keyword" }, "version": { "type": "long" }, "schema_name": { "type": "keyword" }, "schema": { "type": "text" },
                 "created_at": { "type": "date", "format": "yyyy-MM-dd HH:mm:ss.SSSSSS" }, "acked": { "type": "boolean" } } } });
-            let made = self.client.send(Method::Put, LOG, Some(mapping.to_string().into_bytes())).await?;
+            let made = self.client.send_json(Method::Put, LOG, &mapping).await?;
             // Others share it, and may be quicker.
             if made.status >= 300 && !String::from_utf8_lossy(&made.body).contains("already_exists") {
                 return Err(made.refusal().context(format_args!("the index {LOG} cannot be made")));
@@ -180,7 +181,7 @@ impl Search {
         while let Some(hits) = pages.next().await? {
             for hit in hits {
                 self.client
-                    .ask(Method::Delete, &format!("{LOG}/_doc/{}?refresh=true", path(&hit.id)), None)
+                    .ask(Method::Delete, &format!("{LOG}/_doc/{}?refresh=true", encode(&hit.id)), None)
                     .await?;
             }
         }

@@ -1,8 +1,6 @@
 //! Dates and times as the engines read them: ISO 8601, with zone in UTC. What is none of these (infinity, years of five digits or BC)
 //! is `None`, and stays as PostgreSQL prints it.
 
-use crate::event::clock::zoned_time;
-
 /// `2026-11-21T10:03:18.424456`
 pub(super) fn timestamp(text: &str) -> Option<String> {
     let (date, time) = text.split_once(' ')?;
@@ -14,9 +12,4 @@ pub(super) fn timestamp(text: &str) -> Option<String> {
 /// `2026-11-21T10:03:18.424456Z`: what we read is printed in UTC.
 pub(super) fn utc_timestamp(text: &str) -> Option<String> {
     timestamp(text.strip_suffix("+00")?).map(|text| text + "Z")
-}
-
-/// `08:03:18.5Z`, whatever the zone was.
-pub(super) fn utc_time(text: &str) -> Option<String> {
-    zoned_time(text)
 }

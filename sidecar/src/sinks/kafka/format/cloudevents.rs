@@ -5,6 +5,7 @@
 
 use crate::event::json::Encoder;
 use crate::event::{RowChange, Timestamp, Transaction};
+use crate::percent::encode;
 
 use super::super::message::Headers;
 use super::{json, What};
@@ -27,7 +28,7 @@ pub(in super::super) struct CloudEvents {
 impl CloudEvents {
     /// `source`: the system whose log it is, and its database.
     pub(super) fn new(source: &str) -> Self {
-        let source = source.split('/').fold("/postgresql".to_owned(), |uri, part| uri + "/" + &encoded(part));
+        let source = source.split('/').fold("/postgresql".to_owned(), |uri, part| uri + "/" + &encode(part));
         Self {
             encoder: Encoder::default(),
             head: format!("{{\"specversion\":\"1.0\",\"source\":\"{source}\",\"id\":\""),
@@ -77,15 +78,6 @@ fn kind(what: &What<'_>) -> &'static str {
         What::Ddl(_) => "org.pgstream.schema.change",
         What::Message(_) => "org.pgstream.message",
     }
-}
-
-/// A part of a URI's path.
-fn encoded(part: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    let bytes = part.bytes();
-    bytes
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 /// `2026-11-21T10:03:18.424456Z`
