@@ -7,6 +7,7 @@ mod admin;
 mod login;
 mod voice;
 
+use std::future::Future;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
@@ -130,6 +131,9 @@ fn coded(code: RDKafkaErrorCode) -> Error {
 ///
 /// # Errors
 /// Its own; fatal when it panicked.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    run::joined(tokio::task::spawn_blocking(work).await)?
+pub fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> impl Future<Output = Result<T>> + Send {
+    let work = tokio::task::spawn_blocking(work);
+    async move { run::joined(work.await)? }
 }

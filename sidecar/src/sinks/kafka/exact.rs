@@ -3,15 +3,17 @@
 //! ```text
 //! open    the transactions of whoever wrote this slot before us are ended, then its position is read
 //! send    begins a transaction with its first message
-//! commit  position ──> topic of positions, then all of it is committed
+//! commit  position ──> topic of positions, then all of it is committed, while the next messages are made
 //! ```
 //!
 //! Why each change is seen once: messages of the source's transactions and the position behind them are committed together or not at all, and
 //! the stream starts again from that position. A transaction of Kafka holds only whole ones of the source: it is committed where one ends,
-//! and one that goes on in the next batch stays open with it. Why no second writer comes between: a transactional id belongs to the slot, and a new
+//! and one that goes on in the next batch stays open with it. At most one commit is underway: the next message waits for it, so positions are
+//! stored in their order. Why no second writer comes between: a transactional id belongs to the slot, and a new
 //! producer of that id shuts out the one before. What ends without a commit is rolled back, by us or by the next producer.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -19,6 +21,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::watch;
 
 use super::message::Message;
 use super::producer::{Flight, Producer};
@@ -27,6 +30,7 @@ use crate::config::plan::{ExactlyOnce, KafkaCluster, KafkaTarget, Topic};
 use crate::error::{Error, Kind, Result};
 use crate::event::Lsn;
 use crate::kafka::{self, blocking, Voice, PATIENCE};
+use crate::sinks::Underway;
 use crate::source::slot::Identity;
 
 /// How long the topic of positions may take to be read.
@@ -38,11 +42,57 @@ pub(super) struct Exact {
     positions: String,
     /// Whose position: topic, server, database and slot.
     key: String,
-    stored: Lsn,
+    stored: Arc<AtomicU64>,
     /// A transaction has begun.
     open: bool,
+    /// The last one; it may have ended.
+    commit: Option<Commit>,
     /// Nobody waits for it: a commit does.
     flight: Arc<Flight>,
+}
+
+/// A commit that was begun.
+#[derive(Clone)]
+struct Commit {
+    end: Lsn,
+    stored: Arc<AtomicU64>,
+    /// For the first who asks.
+    failed: Arc<Mutex<Option<Error>>>,
+    /// Closed when it has ended.
+    ended: watch::Receiver<()>,
+}
+
+impl Commit {
+    fn begin(producer: Producer, end: Lsn, stored: &Arc<AtomicU64>) -> Self {
+        let (tell, ended) = watch::channel(());
+        let commit = Self { end, stored: Arc::clone(stored), failed: Arc::default(), ended };
+        let shared = commit.clone();
+        drop(blocking(move || {
+            match producer.commit() {
+                Ok(()) => shared.stored.store(end.0, Ordering::Release),
+                Err(error) => *shared.failed() = Some(error),
+            }
+            drop(tell);
+            Ok(())
+        }));
+        commit
+    }
+
+    fn is_stored(&self) -> bool {
+        self.stored.load(Ordering::Acquire) >= self.end.0
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Error>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn done(mut self) -> Result<()> {
+        while self.ended.changed().await.is_ok() {}
+        if self.is_stored() {
+            return Ok(());
+        }
+        Err(self.failed().take().unwrap_or_else(|| Error::transient("an earlier commit has failed")))
+    }
 }
 
 impl Exact {
@@ -69,19 +119,20 @@ impl Exact {
             producer,
             positions: wish.positions.clone(),
             key,
-            stored,
+            stored: Arc::new(AtomicU64::new(stored.0)),
             open: false,
+            commit: None,
             flight: Arc::default(),
         };
         if found.is_none() {
-            exact.commit(stored).await?;
+            exact.store(stored).await?;
         }
         Ok(exact)
     }
 
     /// The position that is stored.
     pub(super) fn stored(&self) -> Lsn {
-        self.stored
+        Lsn(self.stored.load(Ordering::Acquire))
     }
 
     /// Whether something was sent that is not committed.
@@ -89,28 +140,61 @@ impl Exact {
         self.open
     }
 
+    /// Whether a message would have to wait for a commit.
+    pub(super) fn is_committing(&self) -> bool {
+        self.commit.as_ref().is_some_and(|commit| !commit.is_stored())
+    }
+
     /// Sends a message of the source's log.
     pub(super) async fn send(&mut self, message: &Message, topic: &str, partitions: i32) -> Result<()> {
-        self.begin()?;
+        self.begin().await?;
         self.producer.send(message, topic, partitions, &self.flight).await
     }
 
-    /// Commits what was sent, with the position behind it.
+    /// Begins to commit what was sent, with the position behind it.
     pub(super) async fn commit(&mut self, end: Lsn) -> Result<()> {
-        self.begin()?;
+        self.begin().await?;
         self.producer.dead_letters(&self.flight).await?;
         self.producer.record(&self.positions, &self.key, &end.to_string(), &self.flight).await?;
-        self.producer.commit().await?;
-        (self.open, self.stored) = (false, end);
+        self.commit = Some(Commit::begin(self.producer.clone(), end, &self.stored));
+        self.open = false;
         Ok(())
     }
 
-    fn begin(&mut self) -> Result<()> {
+    /// Completes when the last commit that was begun has ended.
+    pub(super) fn underway(&self) -> Option<Underway> {
+        let commit = self.commit.clone()?;
+        Some(Box::pin(commit.done()))
+    }
+
+    /// Stores a position reached without messages, between transactions, unless one behind it is stored.
+    pub(super) async fn advance(&mut self, at: Lsn) -> Result<()> {
+        self.committed().await?;
+        if self.open || at <= self.stored() {
+            return Ok(());
+        }
+        self.store(at).await
+    }
+
+    async fn store(&mut self, at: Lsn) -> Result<()> {
+        self.commit(at).await?;
+        self.committed().await
+    }
+
+    async fn begin(&mut self) -> Result<()> {
         if !self.open {
+            self.committed().await?;
             self.producer.begin()?;
             self.open = true;
         }
         Ok(())
+    }
+
+    async fn committed(&mut self) -> Result<()> {
+        match self.commit.take() {
+            Some(commit) => commit.done().await,
+            None => Ok(()),
+        }
     }
 }
 

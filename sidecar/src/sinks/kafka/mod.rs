@@ -76,7 +76,7 @@ impl Kafka {
         self.exact.as_ref().map(Exact::stored)
     }
 
-    /// Sends a batch. What is answered completes when the brokers have it; with transactions they do at once.
+    /// Sends a batch. What is answered completes when the brokers have it; with transactions, when they have committed it.
     ///
     /// # Errors
     /// As the broker says it: rejected for what it never takes, fatal for missing rights, otherwise transient.
@@ -86,20 +86,29 @@ impl Kafka {
             let copied = self.writer.in_copy();
             self.writer.write(event, &mut self.messages);
             let end = end(event).filter(|end| !copied && batch.end == Some(*end));
-            if self.messages.len() >= TOGETHER || end.is_some() {
+            if end.is_some() || self.messages.len() >= TOGETHER && !self.has_to_wait() {
                 self.enqueue(&flight).await?;
             }
             if let (Some(end), Some(exact)) = (end, self.exact.as_mut().filter(|exact| exact.is_open())) {
                 exact.commit(end).await?;
             }
         }
-        self.enqueue(&flight).await?;
-        let landed = self.producer.clone().landed(flight);
-        if self.exact.is_some() {
-            landed.await?;
-            return Ok(None);
+        // The beginning of a transaction may as well be sent with the rest of it.
+        if !self.has_to_wait() || self.messages.iter().any(Message::is_copied) {
+            self.enqueue(&flight).await?;
         }
-        Ok(Some(Box::pin(landed)))
+        let landed = self.producer.clone().landed(flight);
+        match &self.exact {
+            Some(exact) => {
+                landed.await?;
+                Ok(exact.underway())
+            }
+            None => Ok(Some(Box::pin(landed))),
+        }
+    }
+
+    fn has_to_wait(&self) -> bool {
+        self.exact.as_ref().is_some_and(Exact::is_committing)
     }
 
     async fn enqueue(&mut self, flight: &Arc<Flight>) -> Result<()> {
@@ -116,8 +125,8 @@ impl Kafka {
 
     /// Stores a position reached without writes. In the middle of a transaction it is left to that one.
     pub async fn advance(&mut self, at: Lsn) -> Result<()> {
-        match self.exact.as_mut().filter(|exact| !exact.is_open() && exact.stored() < at) {
-            Some(exact) => exact.commit(at).await,
+        match &mut self.exact {
+            Some(exact) => exact.advance(at).await,
             None => Ok(()),
         }
     }

@@ -307,7 +307,11 @@ impl Producer {
 
     /// Ends the transactions of an earlier producer of this id; it cannot write any more.
     pub(super) async fn first_transaction(&self) -> Result<()> {
-        self.transaction(|producer| producer.init_transactions(TRANSACTION_PATIENCE)).await
+        let producer = self.clone();
+        kafka::blocking(move || {
+            producer.transaction(|producer| producer.init_transactions(TRANSACTION_PATIENCE))
+        })
+        .await
     }
 
     /// Begins a transaction.
@@ -315,9 +319,9 @@ impl Producer {
         self.inner.begin_transaction().map_err(kafka::error)
     }
 
-    /// Waits until everything was delivered, and commits it.
-    pub(super) async fn commit(&self) -> Result<()> {
-        let committed = self.transaction(|producer| producer.commit_transaction(TRANSACTION_PATIENCE)).await;
+    /// Waits until everything was delivered, and commits it. Blocks.
+    pub(super) fn commit(&self) -> Result<()> {
+        let committed = self.transaction(|producer| producer.commit_transaction(TRANSACTION_PATIENCE));
         // That a message was not taken says more than that therefore nothing is committed.
         self.check()?;
         committed
@@ -330,12 +334,11 @@ impl Producer {
         }
     }
 
-    async fn transaction(
+    fn transaction(
         &self,
-        work: impl FnOnce(&ThreadedProducer<Voice<Deliveries>>) -> KafkaResult<()> + Send + 'static,
+        work: impl FnOnce(&ThreadedProducer<Voice<Deliveries>>) -> KafkaResult<()>,
     ) -> Result<()> {
-        let inner = Arc::clone(&self.inner);
-        kafka::blocking(move || work(&inner).map_err(|error| inner.context().explain(error))).await
+        work(&self.inner).map_err(|error| self.inner.context().explain(error))
     }
 
     fn check(&self) -> Result<()> {
