@@ -70,7 +70,10 @@ impl Commit {
         drop(blocking(move || {
             match producer.commit() {
                 Ok(()) => shared.stored.store(end.0, Ordering::Release),
-                Err(error) => *shared.failed() = Some(error),
+                Err(error) => {
+                    *shared.failed() = Some(error);
+                    producer.abandon();
+                }
             }
             drop(tell);
             Ok(())

@@ -36,6 +36,8 @@ use topics::Topics;
 
 /// Messages made before they are sent: the client gets them faster than they are made, and so packs many into one request.
 const TOGETHER: usize = 500;
+/// And while a commit is underway, which no message can pass.
+const MEANWHILE: usize = 4000;
 
 /// A Kafka target.
 pub struct Kafka {
@@ -82,11 +84,12 @@ impl Kafka {
     /// As the broker says it: rejected for what it never takes, fatal for missing rights, otherwise transient.
     pub async fn send(&mut self, batch: Batch) -> Result<Option<Underway>> {
         let flight = Arc::default();
-        for event in &batch.events {
+        for event in batch.events {
             let copied = self.writer.in_copy();
-            self.writer.write(event, &mut self.messages);
-            let end = end(event).filter(|end| !copied && batch.end == Some(*end));
-            if end.is_some() || self.messages.len() >= TOGETHER && !self.has_to_wait() {
+            self.writer.write(&event, &mut self.messages);
+            let end = end(&event).filter(|end| !copied && batch.end == Some(*end));
+            let most = if self.has_to_wait() { MEANWHILE } else { TOGETHER };
+            if end.is_some() || self.messages.len() >= most {
                 self.enqueue(&flight).await?;
             }
             if let (Some(end), Some(exact)) = (end, self.exact.as_mut().filter(|exact| exact.is_open())) {

@@ -24,7 +24,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kafka::{self, Facts, Voice};
 
 /// Memory for messages that wait for a broker.
-const QUEUE_KIB: &str = "16384";
+const QUEUE_KIB: &str = "8192";
 /// How long a message is tried before its batch fails.
 const MESSAGE_TIMEOUT_MS: &str = "30000";
 /// How long a message may wait for others to go with.
@@ -35,6 +35,9 @@ const TRANSACTION_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The same for one that nobody waits for.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often a commit looks whether everything is delivered.
+const LOOK: Duration = Duration::from_millis(1);
 
 const MOST_HEADERS: usize = 11;
 
@@ -319,8 +322,13 @@ impl Producer {
         self.inner.begin_transaction().map_err(kafka::error)
     }
 
-    /// Waits until everything was delivered, and commits it. Blocks.
+    /// Waits until everything was delivered, and commits it. Blocks, beside the runtime.
     pub(super) fn commit(&self) -> Result<()> {
+        // The client would wait as well, but looks only ten times a second whether it still has to.
+        while self.inner.in_flight_count() > 0 {
+            self.check()?;
+            std::thread::sleep(LOOK);
+        }
         let committed = self.transaction(|producer| producer.commit_transaction(TRANSACTION_PATIENCE));
         // That a message was not taken says more than that therefore nothing is committed.
         self.check()?;
