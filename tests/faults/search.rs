@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pgstream_tests::{sample, wait_until, Database, Engine, Node, LONG, SOON};
+use pgstream_tests::{sample, wait_until, Database, Engine, Node, Options, Server, LONG, SOON};
 use serde_json::json;
 
 use crate::flows::search::{indexer, indexer_at, ToIndex};
@@ -132,4 +132,37 @@ fn an_index_that_is_gone_is_made_again() {
     index.source.execute(&format!("select pgstream.request_snapshot('{{{}.t}}')", index.schema));
     wait_until("the copy", LONG, || (index.documents("t").len() == 3).then_some(()));
     assert_follows(&index.source, index.node, &index.schema);
+}
+
+/// failure-modes: what is still to be copied must outlive a crash.
+#[test]
+fn a_copy_that_is_due_is_not_forgotten() {
+    let server = Server::start("due", &Options::default());
+    let (source, node) = (server.database(), Node::shared(Engine::OpenSearch));
+    source.execute("create schema due; create table due.t (id int primary key, v int)");
+    source.execute(&format!("alter database {} set search_path = due, public", source.name));
+    init(&source);
+    let mut sidecar = indexer(&source, node).start();
+    source.execute("insert into t values (1, 1), (2, 2)");
+    assert_follows(&source, node, "due");
+    // A copy waits for transactions that are open.
+    let mut open = source.session();
+    open.execute("begin; select pg_current_xact_id()");
+    let before =
+        source.value("alter table t alter v type int using v * 10; select pg_current_wal_insert_lsn()");
+    let noted = || {
+        let note = |id: &String| id.contains(&format!("/{}/", source.name));
+        node.documents("pgstream-copies").keys().any(note)
+    };
+    wait_until("a note of the copy", LONG, || noted().then_some(()));
+    let confirmed = format!("select confirmed_flush_lsn > '{before}' from pg_replication_slots");
+    wait_until("the position behind it", LONG, || (source.value(&confirmed) == "t").then_some(()));
+    sidecar.kill();
+    open.execute("rollback");
+    source.execute("insert into t values (3, 3)");
+    sidecar.start_again();
+    sidecar.wait_for_line("copied as requested", LONG);
+    assert_follows(&source, node, "due");
+    wait_until("no note", SOON, || (!noted()).then_some(()));
+    node.request("DELETE", "due-1", None);
 }

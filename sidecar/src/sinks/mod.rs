@@ -117,7 +117,8 @@ impl Sink {
     /// Tables whose copy was begun and not completed, by their oid at the source.
     pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
         match self {
-            Self::Stdout(_) | Self::Kafka(_) | Self::Search(_) => Ok(Vec::new()),
+            Self::Stdout(_) | Self::Kafka(_) => Ok(Vec::new()),
+            Self::Search(sink) => sink.begun(source).await,
             Self::Postgres(sink) => sink.begun(source).await,
         }
     }

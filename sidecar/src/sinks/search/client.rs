@@ -10,7 +10,7 @@ use opensearch::http::headers::{HeaderMap, HeaderValue, AUTHORIZATION, CONTENT_T
 use opensearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use opensearch::http::{Method, Url};
 use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
+use serde_json::{json, Value as Json};
 
 use crate::config::plan::{SearchCluster, SearchLogin, SearchTls};
 use crate::error::{Error, Kind, Result};
@@ -94,6 +94,24 @@ impl Client {
         let answer =
             answer.accepted().map_err(|error| error.context(format_args!("{}/{path}", self.address)))?;
         answer.read().map(Some).map_err(|error| error.context(&self.address))
+    }
+
+    /// Makes an index of our own, if it is not there.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; otherwise as the engine says it.
+    pub(super) async fn ensure(&self, index: &str, properties: &Json) -> Result<()> {
+        if self.send(Method::Head, index, None).await?.status != 404 {
+            return Ok(());
+        }
+        let body = json!({ "settings": { "number_of_shards": 1, "number_of_replicas": 1 },
+            "mappings": { "dynamic": "strict", "properties": properties } });
+        let made = self.send_json(Method::Put, index, &body).await?;
+        // Others share it, and may be quicker.
+        if made.status >= 300 && !String::from_utf8_lossy(&made.body).contains("already_exists") {
+            return Err(made.refusal().context(format_args!("the index {index} cannot be made")));
+        }
+        Ok(())
     }
 
     fn unreachable(&self, error: &opensearch::Error) -> Error {

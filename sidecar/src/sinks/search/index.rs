@@ -15,6 +15,8 @@ use serde_json::{json, Map, Value as Json};
 
 use super::client::Client;
 use super::field::{Field, LONGEST_KEYWORD};
+use super::log::LOG;
+use super::notes::COPIES;
 use crate::config::plan::SearchEngine;
 use crate::error::{Error, Result};
 use crate::percent::encode;
@@ -290,8 +292,8 @@ fn name(schema: &str) -> String {
             name.push(letter);
         }
     }
-    // The log of schemas has this one.
-    if name == "pgstream" {
+    // These are ours.
+    if [LOG, COPIES].contains(&name.as_str()) {
         name.push('~');
     }
     name

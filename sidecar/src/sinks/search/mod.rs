@@ -21,6 +21,8 @@ mod client;
 mod document;
 mod field;
 mod index;
+mod log;
+mod notes;
 mod pages;
 mod pending;
 mod schema;
@@ -39,11 +41,13 @@ use crate::config::plan::SearchTarget;
 use crate::error::{Error, Result};
 use crate::event::{Change, Ddl, Event, Ids, Lsn, Relation, Truncate};
 use crate::pipeline::capture::is_ours;
+use crate::source::slot::Identity;
 use bulk::Bulk;
 use catalog::Version;
 use client::Client;
 use document::Shape;
 use index::Indices;
+use notes::Notes;
 use pages::Pages;
 use pending::{Op, Pending, What};
 
@@ -64,6 +68,8 @@ pub struct Search {
     nameless: HashSet<u32>,
     /// Tables to be copied again, since the last call.
     rewritten: Vec<u32>,
+    /// Those that are noted at the engine, where somebody asks for them.
+    notes: Option<Notes>,
     /// Tables of which something was said.
     warned: HashSet<u32>,
     /// The tables of each schema that the transaction in hand has changed, by its index.
@@ -121,6 +127,7 @@ impl Search {
             places: HashMap::new(),
             nameless: HashSet::new(),
             rewritten: Vec::new(),
+            notes: None,
             warned: HashSet::new(),
             left: HashMap::new(),
         })
@@ -145,7 +152,21 @@ impl Search {
                 Event::Message(_) | Event::Keepalive(_) => {}
             }
         }
-        self.flush().await
+        self.flush().await?;
+        match &mut self.notes {
+            Some(notes) => notes.add(&self.rewritten).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Tables that are still to be copied again since before. From now on those that [`Search::rewritten`] answers are noted at the engine until
+    /// they were copied.
+    ///
+    /// # Errors
+    /// As [`Search::write`].
+    pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
+        let notes = Notes::open(self.client.clone(), source).await?;
+        Ok(self.notes.insert(notes).tables())
     }
 
     /// Tables to be copied again, since the last call: their rows have changed, or their documents are gone, and no stream tells.
@@ -163,7 +184,10 @@ impl Search {
             let older = |version| version < at.0;
             self.remove(&index, &[table], at.0, older).await?;
         }
-        Ok(())
+        match &mut self.notes {
+            Some(notes) => notes.remove(tables).await,
+            None => Ok(()),
+        }
     }
 
     async fn change(&mut self, change: &Change) -> Result<()> {

@@ -24,8 +24,6 @@ use super::{Place, Search};
 use crate::error::Result;
 use crate::percent::encode;
 
-/// The index of versions.
-const LOG: &str = "pgstream";
 /// Tables of an index that are asked for at once.
 const MOST_TABLES: u32 = 10_000;
 
@@ -152,38 +150,6 @@ impl Search {
                 ops.push(Op { index: Arc::clone(to), id: hit.id, version: hit.version, what });
             }
             self.bulk.send(ops, to_alias).await?;
-        }
-        Ok(())
-    }
-
-    /// Notes a version in the index of versions.
-    async fn log(&mut self, version: &Version) -> Result<()> {
-        let document = format!("{LOG}/_doc/{}?refresh=true", encode(&version.id));
-        if self.client.send(Method::Head, LOG, None).await?.status == 404 {
-            let mapping = json!({ "settings": { "number_of_shards": 1, "number_of_replicas": 1 }, "mappings": { "dynamic": "strict", "properties": {
-                "id": { "type": "keyword" }, "version": { "type": "long" }, "schema_name": { "type": "keyword" }, "schema": { "type": "text" },
-                "created_at": { "type": "date", "format": "yyyy-MM-dd HH:mm:ss.SSSSSS" }, "acked": { "type": "boolean" } } } });
-            let made = self.client.send_json(Method::Put, LOG, &mapping).await?;
-            // Others share it, and may be quicker.
-            if made.status >= 300 && !String::from_utf8_lossy(&made.body).contains("already_exists") {
-                return Err(made.refusal().context(format_args!("the index {LOG} cannot be made")));
-            }
-        }
-        self.client.ask(Method::Put, &document, Some(&version.document())).await?;
-        Ok(())
-    }
-
-    /// Removes a schema that is gone from the index of versions.
-    async fn forget_log(&mut self, schema: &str) -> Result<()> {
-        let log: Arc<str> = LOG.into();
-        let query = json!({ "term": { "schema_name": schema } });
-        let mut pages = Pages::find(&self.client, &log, query, false).await?;
-        while let Some(hits) = pages.next().await? {
-            for hit in hits {
-                self.client
-                    .ask(Method::Delete, &format!("{LOG}/_doc/{}?refresh=true", encode(&hit.id)), None)
-                    .await?;
-            }
         }
         Ok(())
     }
