@@ -16,6 +16,7 @@ mod decode;
 mod kafka;
 mod latency;
 mod report;
+mod search;
 mod snapshot;
 mod workload;
 
@@ -37,8 +38,8 @@ fn main() -> ExitCode {
 fn bench() {
     let chosen = setting("PGSTREAM_BENCH");
     let chosen = chosen.as_deref();
-    if let Some(other) = chosen.filter(|part| !["stream", "kafka", "snapshot"].contains(part)) {
-        panic!("PGSTREAM_BENCH is stream, kafka or snapshot, not {other}");
+    if let Some(other) = chosen.filter(|part| !["stream", "kafka", "search", "snapshot"].contains(part)) {
+        panic!("PGSTREAM_BENCH is stream, kafka, search or snapshot, not {other}");
     }
     let wanted = |part: &str| chosen.is_none_or(|chosen| chosen == part);
     let scale = setting("PGSTREAM_BENCH_SCALE").and_then(|scale| scale.parse().ok()).unwrap_or(1.0);
@@ -55,6 +56,9 @@ fn bench() {
     let mut report = Report::default();
     if wanted("kafka") {
         kafka::run(&source, scale, &mut report);
+    }
+    if wanted("search") {
+        search::run(&source, scale, &mut report);
     }
     let mut copied = true;
     if wanted("stream") || wanted("snapshot") {

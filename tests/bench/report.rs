@@ -22,6 +22,7 @@ pub(crate) enum Better {
 #[derive(Default)]
 pub(crate) struct Report {
     lines: Vec<Line>,
+    figures: Vec<(String, f64, &'static str)>,
     memory: Vec<(String, u64)>,
     failures: Vec<String>,
 }
@@ -30,6 +31,11 @@ impl Report {
     /// One more comparison.
     pub(crate) fn line(&mut self, line: Line) {
         self.lines.push(line);
+    }
+
+    /// A figure that nothing else has.
+    pub(crate) fn figure(&mut self, what: String, value: f64, unit: &'static str) {
+        self.figures.push((what, value, unit));
     }
 
     /// The memory that the sidecar held, in bytes.
@@ -46,6 +52,9 @@ impl Report {
     pub(crate) fn print(&self) {
         println!("{:<46}{:>16}{:>16}{:>30}", "", "pgstream", "the other", "ratio, > 1: pgstream ahead");
         self.lines.iter().for_each(print);
+        for (what, value, unit) in &self.figures {
+            println!("{what:<46}{:>16}", format!("{value:.2} {unit}"));
+        }
         for (what, bytes) in &self.memory {
             println!("{:<46}{:>12} MiB", format!("memory, {what}"), bytes >> 20);
         }

@@ -69,6 +69,28 @@ impl Workload {
     }
 }
 
+/// A table for [`write_events`].
+pub(crate) const EVENTS: &str =
+    "create table events (id bigint primary key, at timestamptz, kind int, amount numeric, note text)";
+/// In the last row.
+pub(crate) const LAST: &str = "the last row of all";
+
+/// Rows of about 200 bytes, in transactions of a hundred.
+pub(crate) fn write_events(database: &Database, transactions: u64) {
+    database.execute(&format!(
+        "do $$ begin
+           for i in 1..{transactions} loop
+             insert into events select i * 100 + n, now(), n % 7, n * 1.25,
+                 case when i = {transactions} and n = 100 then '{LAST}' else
+                   'a note of some length, written by nobody, about ' || md5(n::text || i) || ' and then again, on the next day, about ' || md5(i::text || n)
+                 end
+               from generate_series(1, 100) n;
+             commit;
+           end loop;
+         end $$"
+    ));
+}
+
 fn count(exact: f64) -> u64 {
     (exact as u64).max(4)
 }

@@ -65,6 +65,7 @@ pub struct Node {
     /// On 127.0.0.1.
     pub port: u16,
     folder: PathBuf,
+    machine: &'static str,
     agent: ureq::Agent,
     process: Mutex<Option<Process>>,
 }
@@ -90,6 +91,11 @@ impl Node {
 
     /// Makes one of its own, to be stopped and killed; with more lines of configuration.
     pub fn start(engine: Engine, conf: &[&str]) -> Arc<Node> {
+        Node::on_machine(engine, conf, MACHINE)
+    }
+
+    /// The same with options of the Java machine in place of those that make it start quickly.
+    pub fn on_machine(engine: Engine, conf: &[&str], machine: &'static str) -> Arc<Node> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = home().folder.join(format!("{}-{number}", engine.name()));
@@ -98,6 +104,7 @@ impl Node {
             engine,
             port: free_port(),
             folder,
+            machine,
             agent: config.build().into(),
             process: Mutex::default(),
         };
@@ -186,7 +193,7 @@ impl Node {
         command
             .env(variable("PATH_CONF"), self.folder.join("config"))
             .env(variable("TMPDIR"), self.folder.join("tmp"));
-        command.env(variable("JAVA_OPTS"), MACHINE).stdin(Stdio::null()).stdout(output).stderr(error);
+        command.env(variable("JAVA_OPTS"), self.machine).stdin(Stdio::null()).stdout(output).stderr(error);
         let process = Process::spawn_java(as_server(&mut command));
         wait_for(LONG, || {
             let ended = process.exit_status();
@@ -242,14 +249,26 @@ impl Node {
         self.try_request(method, path, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
+    /// Posts lines of JSON to `_bulk`; all of them must be taken.
+    #[track_caller]
+    pub fn bulk(&self, lines: &str) {
+        let answer = self.send("POST", "_bulk?filter_path=errors", lines.to_owned());
+        let (status, answer) = answer.unwrap_or_else(|error| panic!("_bulk: {error}"));
+        assert!(status == 200 && answer["errors"] == false, "_bulk: {status} {answer}");
+    }
+
     fn try_request(&self, method: &str, path: &str, body: Option<&Json>) -> Result<(u16, Json), ureq::Error> {
+        self.send(method, path, body.map(Json::to_string).unwrap_or_default())
+    }
+
+    fn send(&self, method: &str, path: &str, body: String) -> Result<(u16, Json), ureq::Error> {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}/{path}", self.url()))
             .header("content-type", "application/json")
             // Who does not ask for it passes over it.
             .header("authorization", LOGIN_HEADER)
-            .body(body.map(Json::to_string).unwrap_or_default())?;
+            .body(body)?;
         let mut answer = self.agent.run(request)?;
         let text = answer.body_mut().read_to_string()?;
         Ok((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Json::String(text))))

@@ -16,6 +16,7 @@ pub mod kafka;
 pub mod postgres;
 pub mod search;
 pub mod stdout;
+mod work;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -140,12 +141,12 @@ impl Sink {
         }
     }
 
-    /// Sends a batch; `None` when it is durable already.
+    /// Sends a batch; `None` when it and all before it are durable already.
     pub async fn send(&mut self, batch: Batch) -> Result<Option<Underway>> {
         match self {
             Self::Stdout(sink) => sink.write(batch).await.map(|()| None),
             Self::Kafka(sink) => sink.send(batch).await,
-            Self::Search(sink) => sink.write(batch).await.map(|()| None),
+            Self::Search(sink) => sink.send(batch).await,
             Self::Postgres(sink) => sink.write(batch).await.map(|()| None),
         }
     }

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
-use pgstream_tests::{Broker, Database, Server};
+use pgstream_tests::{Broker, Server};
 
 use super::program::{self, Aim, Running};
 use super::topic::Topic;
 use crate::report::{Better, Line, Report};
-use crate::workload::{init, init_native, median};
-
-/// In the last row.
-const LAST: &str = "the last row of all";
+use crate::workload::{init, init_native, median, write_events, EVENTS, LAST};
 
 /// What the rounds of one program gave: rows a second each, and the most memory of all.
 #[derive(Default)]
@@ -39,9 +36,7 @@ pub(super) fn run(source: &Arc<Server>, broker: &Arc<Broker>, scale: f64, rival:
     let (rows, rounds) = (transactions * 100, if scale < 1.0 { 1 } else { 3 });
     let database = source.database();
     eprintln!("bench: Kafka, a backlog of {:.1}M rows, {rounds} rounds ...", rows as f64 / 1e6);
-    database.execute(
-        "create table events (id bigint primary key, at timestamptz, kind int, amount numeric, note text)",
-    );
+    database.execute(EVENTS);
     let slots: Vec<String> = (0..rounds).map(|n| format!("{}_{n}", database.name)).collect();
     for slot in &slots {
         init(&database, slot);
@@ -51,7 +46,7 @@ pub(super) fn run(source: &Arc<Server>, broker: &Arc<Broker>, scale: f64, rival:
     init_native(&database, &native);
     let warm = format!("{}_warm", database.name);
     init(&database, &warm);
-    write(&database, transactions);
+    write_events(&database, transactions);
 
     // The broker's Java machine translates itself while it works: whoever came first would pay for it.
     let topic = Topic::new(broker, &warm);
@@ -79,22 +74,6 @@ pub(super) fn run(source: &Arc<Server>, broker: &Arc<Broker>, scale: f64, rival:
         }
     }
     tell(&ours, &once, &theirs, report);
-}
-
-/// The rows, in transactions of a hundred.
-fn write(database: &Database, transactions: u64) {
-    database.execute(&format!(
-        "do $$ begin
-           for i in 1..{transactions} loop
-             insert into events select i * 100 + n, now(), n % 7, n * 1.25,
-                 case when i = {transactions} and n = 100 then '{LAST}' else
-                   'a note of some length, written by nobody, about ' || md5(n::text || i) || ' and then again, on the next day, about ' || md5(i::text || n)
-                 end
-               from generate_series(1, 100) n;
-             commit;
-           end loop;
-         end $$"
-    ));
 }
 
 fn tell(ours: &Rounds, once: &Rounds, theirs: &Rounds, report: &mut Report) {

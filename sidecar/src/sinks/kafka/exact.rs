@@ -13,7 +13,7 @@
 //! producer of that id shuts out the one before. What ends without a commit is rolled back, by us or by the next producer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -21,7 +21,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::watch;
 
 use super::message::Message;
 use super::producer::{Flight, Producer};
@@ -30,6 +29,7 @@ use crate::config::plan::{ExactlyOnce, KafkaCluster, KafkaTarget, Topic};
 use crate::error::{Error, Kind, Result};
 use crate::event::Lsn;
 use crate::kafka::{self, blocking, Voice, PATIENCE};
+use crate::sinks::work::Work;
 use crate::sinks::Underway;
 use crate::source::slot::Identity;
 
@@ -46,56 +46,9 @@ pub(super) struct Exact {
     /// A transaction has begun.
     open: bool,
     /// The last one; it may have ended.
-    commit: Option<Commit>,
+    commit: Option<Work>,
     /// Nobody waits for it: a commit does.
     flight: Arc<Flight>,
-}
-
-/// A commit that was begun.
-#[derive(Clone)]
-struct Commit {
-    end: Lsn,
-    stored: Arc<AtomicU64>,
-    /// For the first who asks.
-    failed: Arc<Mutex<Option<Error>>>,
-    /// Closed when it has ended.
-    ended: watch::Receiver<()>,
-}
-
-impl Commit {
-    fn begin(producer: Producer, end: Lsn, stored: &Arc<AtomicU64>) -> Self {
-        let (tell, ended) = watch::channel(());
-        let commit = Self { end, stored: Arc::clone(stored), failed: Arc::default(), ended };
-        let shared = commit.clone();
-        drop(blocking(move || {
-            match producer.commit() {
-                Ok(()) => shared.stored.store(end.0, Ordering::Release),
-                Err(error) => {
-                    *shared.failed() = Some(error);
-                    producer.abandon();
-                }
-            }
-            drop(tell);
-            Ok(())
-        }));
-        commit
-    }
-
-    fn is_stored(&self) -> bool {
-        self.stored.load(Ordering::Acquire) >= self.end.0
-    }
-
-    fn failed(&self) -> MutexGuard<'_, Option<Error>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn done(mut self) -> Result<()> {
-        while self.ended.changed().await.is_ok() {}
-        if self.is_stored() {
-            return Ok(());
-        }
-        Err(self.failed().take().unwrap_or_else(|| Error::transient("an earlier commit has failed")))
-    }
 }
 
 impl Exact {
@@ -145,7 +98,7 @@ impl Exact {
 
     /// Whether a message would have to wait for a commit.
     pub(super) fn is_committing(&self) -> bool {
-        self.commit.as_ref().is_some_and(|commit| !commit.is_stored())
+        self.commit.as_ref().is_some_and(|commit| !commit.is_done())
     }
 
     /// Sends a message of the source's log.
@@ -159,15 +112,24 @@ impl Exact {
         self.begin().await?;
         self.producer.dead_letters(&self.flight).await?;
         self.producer.record(&self.positions, &self.key, &end.to_string(), &self.flight).await?;
-        self.commit = Some(Commit::begin(self.producer.clone(), end, &self.stored));
-        self.open = false;
+        let (commit, told) = Work::begin();
+        let (producer, stored) = (self.producer.clone(), Arc::clone(&self.stored));
+        drop(blocking(move || {
+            let committed = producer.commit();
+            match &committed {
+                Ok(()) => stored.store(end.0, Ordering::Release),
+                Err(_) => producer.abandon(),
+            }
+            told.tell(committed);
+            Ok(())
+        }));
+        (self.commit, self.open) = (Some(commit), false);
         Ok(())
     }
 
     /// Completes when the last commit that was begun has ended.
     pub(super) fn underway(&self) -> Option<Underway> {
-        let commit = self.commit.clone()?;
-        Some(Box::pin(commit.done()))
+        self.commit.as_ref().map(Work::underway)
     }
 
     /// Stores a position reached without messages, between transactions, unless one behind it is stored.
@@ -195,7 +157,7 @@ impl Exact {
 
     async fn committed(&mut self) -> Result<()> {
         match self.commit.take() {
-            Some(commit) => commit.done().await,
+            Some(commit) => commit.wait().await,
             None => Ok(()),
         }
     }

@@ -35,6 +35,7 @@ const FILL_IT: &str =
 const FEWEST: usize = 50;
 
 /// Sends operations.
+#[derive(Clone)]
 pub(super) struct Bulk {
     shared: Arc<Shared>,
 }

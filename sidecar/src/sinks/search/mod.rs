@@ -1,7 +1,7 @@
 //! An OpenSearch or Elasticsearch: one index for each schema, one document for each row.
 //!
 //! ```text
-//! batch ──row──────────────> pending (one operation a document) ──bulk──> the schema's index ──all on disk──> Ok
+//! batch ──row──────────────> pending (one operation a document) ──bulk──> the schema's index ──all on disk──> durable
 //!       ──schema version───> what is pending first; index, alias, fields; then its own document in the index `pgstream`
 //!       ──truncate, drop───> what is pending first; then all documents of the table, by their ids
 //! ```
@@ -11,6 +11,9 @@
 //! said that it is durable, in order, so the last operation of each document always is among what is sent again, and wins. That the engine
 //! forgets what it has deleted after a minute does not matter for the same reason. Documents are never deleted by a query: that would
 //! give them versions of the engine's own, and a row that is inserted again would lose against those.
+//!
+//! The operations of a batch are underway while the next one is made, and are waited for before its own go: two operations on one
+//! document, which may have the same version, never race.
 //!
 //! Rows of a copy carry the position from which on the stream brings everything, so that they win against what was there before
 //! the copy, and never against a later change. What a copy did not bring, and is older than it, is gone at the source: it is removed.
@@ -35,8 +38,10 @@ use opensearch::http::Method;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use tokio::task::JoinSet;
 
-use super::Batch;
+use super::work::Work;
+use super::{Batch, Underway};
 use crate::config::plan::SearchTarget;
 use crate::error::{Error, Result};
 use crate::event::{Change, Ddl, Event, Ids, Lsn, Relation, Truncate};
@@ -51,12 +56,19 @@ use notes::Notes;
 use pages::Pages;
 use pending::{Op, Pending, What};
 
+/// Events between two looks at what is underway.
+const TOGETHER: usize = 500;
+
 /// A search engine as target.
 pub struct Search {
     client: Client,
     indices: Indices,
     bulk: Bulk,
     pending: Pending,
+    /// Operations of the batch before.
+    flight: Option<Work>,
+    /// What sends them; it ends with the sink.
+    sending: JoinSet<()>,
     hash: bool,
     /// How rows become documents, by table.
     shapes: HashMap<u32, Known>,
@@ -121,6 +133,8 @@ impl Search {
             bulk: Bulk::new(client.clone(), target.batch, target.parallel, target.backoff),
             client,
             pending: Pending::default(),
+            flight: None,
+            sending: JoinSet::new(),
             hash: target.hash_ids,
             shapes: HashMap::new(),
             version: 0,
@@ -133,13 +147,17 @@ impl Search {
         })
     }
 
-    /// Writes a batch; Ok means that the engine has it on disk.
+    /// Sends a batch; what is answered completes when the engine has it on disk.
     ///
     /// # Errors
     /// Rejected for a value that the mapping does not take; fatal for missing rights; otherwise transient.
-    pub async fn write(&mut self, batch: Batch) -> Result<()> {
-        for event in &batch.events {
-            match event {
+    pub async fn send(&mut self, batch: Batch) -> Result<Option<Underway>> {
+        for (number, event) in batch.events.into_iter().enumerate() {
+            if number % TOGETHER == 0 {
+                // What is underway goes on meanwhile.
+                tokio::task::yield_now().await;
+            }
+            match &event {
                 Event::Begin(transaction) => self.version = transaction.commit_lsn.0,
                 Event::Change(change) => match Version::of(change)? {
                     Some(version) => self.schema(&version).await?,
@@ -152,18 +170,18 @@ impl Search {
                 Event::Message(_) | Event::Keepalive(_) => {}
             }
         }
-        self.flush().await?;
-        match &mut self.notes {
-            Some(notes) => notes.add(&self.rewritten).await,
-            None => Ok(()),
+        self.launch().await?;
+        if let Some(notes) = &mut self.notes {
+            notes.add(&self.rewritten).await?;
         }
+        Ok(self.flight.as_ref().map(Work::underway))
     }
 
     /// Tables that are still to be copied again since before. From now on those that [`Search::rewritten`] answers are noted at the engine until
     /// they were copied.
     ///
     /// # Errors
-    /// As [`Search::write`].
+    /// As [`Search::send`].
     pub async fn begun(&mut self, source: &Identity) -> Result<Vec<u32>> {
         let notes = Notes::open(self.client.clone(), source).await?;
         Ok(self.notes.insert(notes).tables())
@@ -177,7 +195,7 @@ impl Search {
     /// Those tables were copied whole, at that position: what is older is of rows that are gone.
     ///
     /// # Errors
-    /// As [`Search::write`].
+    /// As [`Search::send`].
     pub async fn copied(&mut self, tables: &HashSet<u32>, at: Lsn) -> Result<()> {
         let places: Vec<Place> = tables.iter().filter_map(|oid| self.places.get(oid).cloned()).collect();
         for Place { index, table } in places {
@@ -291,14 +309,34 @@ impl Search {
         Ok(())
     }
 
-    /// Sends what is pending.
+    /// Sends what is pending, and waits until nothing is underway.
     async fn flush(&mut self) -> Result<()> {
+        self.launch().await?;
+        self.landed().await
+    }
+
+    /// Sends what is pending.
+    async fn launch(&mut self) -> Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
+        self.landed().await?;
         let mut ops = self.pending.take();
         self.complete(&mut ops).await?;
-        self.bulk.send(ops, true).await
+        let (flight, told) = Work::begin();
+        let bulk = self.bulk.clone();
+        while self.sending.try_join_next().is_some() {}
+        self.sending.spawn(async move { told.tell(bulk.send(ops, true).await) });
+        self.flight = Some(flight);
+        Ok(())
+    }
+
+    /// Waits until nothing is underway.
+    async fn landed(&mut self) -> Result<()> {
+        match self.flight.take() {
+            Some(flight) => flight.wait().await,
+            None => Ok(()),
+        }
     }
 
     /// Gets what operations lack from the documents they change.
