@@ -6,10 +6,11 @@
 //! slot -> PostgreSQL     pgstream run                  a subscription
 //! one commit -> seen     the same two, at 100 transactions a second
 //! slot -> Kafka          pgstream run                  Debezium Server
+//! slot -> OpenSearch     pgstream run                  a loader of ready requests
 //! copy                   pgstream snapshot             pgcopydb clone; pg_dump, then pg_restore
 //! ```
 //! Ratios are what counts: all parts share this machine's cores. `PGSTREAM_BENCH_SCALE` (1) multiplies the work;
-//! `PGSTREAM_BENCH` chooses `stream` (the first three), `kafka` or `snapshot` (the copies).
+//! `PGSTREAM_BENCH` chooses `stream` (the first three), `kafka`, `search` or `snapshot` (the copies).
 
 mod apply;
 mod decode;

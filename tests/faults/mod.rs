@@ -5,6 +5,7 @@ mod connections;
 mod kafka;
 mod kills;
 mod search;
+mod search_storm;
 mod snapshot;
 mod snapshot_kills;
 mod snapshot_limits;

@@ -1,8 +1,6 @@
 //! Search engines that are away, full, busy or mistrustful: nothing is lost, and what cannot pass is said.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use pgstream_tests::{sample, wait_until, Database, Engine, Node, Options, Server, LONG, SOON};
+use pgstream_tests::{wait_until, Database, Engine, Node, Options, Server, LONG, SOON};
 use serde_json::json;
 
 use crate::flows::search::{indexer, indexer_at, ToIndex};
@@ -25,51 +23,6 @@ fn assert_follows(source: &Database, node: &Node, index: &str) {
         })
         .collect();
     assert_eq!(documents, rows);
-}
-
-#[test]
-fn a_node_that_is_killed_and_a_sidecar_that_is() {
-    let node = Node::start(Engine::OpenSearch, &[]);
-    let source = Database::on_source();
-    source.execute(TABLE);
-    init(&source);
-    let mut sidecar = indexer(&source, &node).start();
-    sidecar.wait_for_line("streaming", SOON);
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut session = source.session();
-            let mut round = 0;
-            while !stop.load(Ordering::Relaxed) {
-                round += 1;
-                session.execute(&format!(
-                    "insert into t select g, {round} from generate_series({round} % 50, {round} % 50 + 20) g on conflict (id) do update set v = excluded.v; \
-                     delete from t where id % 7 = {round} % 7; update t set id = id + 1000 where id = {round} % 70 and not exists (select from t where id = {round} % 70 + 1000)"
-                ));
-                if round % 40 == 0 {
-                    session.execute("begin; truncate t; insert into t values (1, 1); commit");
-                }
-                // No backlog that takes longer than the test.
-                session.execute("select pg_sleep(0.02)");
-            }
-        });
-        for round in 0..sample(4, 40) {
-            let id = source.value("select count(*) from t");
-            wait_until("another transaction", LONG, || {
-                (source.value("select count(*) from t") != id).then_some(())
-            });
-            if round % 2 == 0 {
-                sidecar.kill();
-                sidecar = indexer(&source, &node).start();
-                sidecar.wait_for_line("streaming", LONG);
-            } else {
-                node.kill();
-                node.start_again();
-            }
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
-    assert_follows(&source, &node, "public");
 }
 
 #[test]
