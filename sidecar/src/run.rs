@@ -259,7 +259,7 @@ pub(crate) fn limits(target: &Target) -> BatchLimits {
         Target::Postgres(target) => target.batch,
         // Ending a transaction of Kafka takes as long as it does, however much is in it.
         Target::Kafka(target) if target.exactly_once.is_some() => {
-            BatchLimits { size: 100_000, bytes: 20 << 20 }
+            BatchLimits { size: 100_000, bytes: 14 << 20 }
         }
         Target::Kafka(_) => BatchLimits { size: 50_000, bytes: 6 << 20 },
         Target::Search(_) => BatchLimits { size: 20_000, bytes: 8 << 20 },
